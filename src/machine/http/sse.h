@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * sse - server-sent events from bytes. WHATWG HTML, "Server-sent events", parsing.
+ *
+ * Line ends LF, CRLF and CR, also split; BOM; comments; several data lines joined by LF. Pure, and
+ * the events do not depend on how the bytes were cut. Events that lie whole in one feed are
+ * given without a copy; an unfinished one is held, up to max_event_bytes.
+ */
+#include <stdbool.h>
+#include "machine/base/buf.h"
+#include "machine/base/err.h"
+#include "machine/base/span.h"
+
+struct sse_event {
+	struct span raw;  /* every byte of it, its empty line included: written unchanged it is the same event */
+	struct span name; /* the last "event:" line, or {NULL, 0} */
+	struct span data; /* joined; {NULL, 0} when there was no data line (comments alone) */
+};
+
+struct sse {
+	struct buf held;   /* the unfinished event's bytes */
+	struct buf joined; /* data of several lines */
+	size_t scanned;    /* bytes of `held` known to hold no end */
+	bool begun, after_cr, failed;
+};
+
+/* Return false to stop: sse_feed returns true at once and drops the rest. */
+typedef bool (*sse_on_event)(void *user, const struct sse_event *ev);
+
+void sse_init(struct sse *s, size_t max_event_bytes);
+void sse_done(struct sse *s);
+
+/* false: an event grew past the maximum (ERR_UPSTREAM_INVALID). Comments are events without data. */
+bool sse_feed(struct sse *s, struct span bytes, sse_on_event on_event, void *user, struct err *err);
+
+/* The stream ended properly: gives a last event that lacks its empty line. */
+bool sse_end(struct sse *s, sse_on_event on_event, void *user, struct err *err);
+size_t sse_held_bytes(const struct sse *s);

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * socket - TCP and UNIX sockets as streams: listening, and connecting with DNS and happy eyeballs.
+ *
+ * TCP_NODELAY on every TCP socket, both sides. Listeners of several loops share an address by
+ * SO_REUSEPORT.
+ */
+#include "machine/net/stream.h"
+
+struct listener;
+
+/* The accepted stream has no events bound and reading is paused. */
+typedef void (*listener_accept)(void *user, struct stream *s);
+
+/*
+ * `address` is "127.0.0.1:4000", "[::1]:4000", "0.0.0.0:0" or "unix:/path" (mode 0600; a stale
+ * socket file is replaced, a live one is ERR_CONFLICT). When the descriptors run out, accepting
+ * pauses 100 ms instead of spinning; the peer is closed by the spare descriptor.
+ */
+struct listener *listener_open(struct loop *l, const char *address, listener_accept accept,
+	void *user, struct err *err);
+int listener_port(const struct listener *ls); /* as bound; 0 for UNIX */
+void listener_close(struct listener *ls);     /* stops accepting; accepted streams live on */
+
+/* "host:port" or "[v6]:port" split; false when it is neither. Port 0 allowed. */
+bool socket_split_address(struct span address, struct span *host, int *port);
+
+struct resolver; /* one a loop: answers are cached 30 s, and used up to 1 h when the resolver fails */
+
+struct resolver *resolver_new(struct loop *l);
+void resolver_free(struct resolver *r);
+
+enum dial_failure { DIAL_DNS, DIAL_REFUSED, DIAL_TIMEOUT, DIAL_OTHER };
+
+struct dial_events {
+	void (*done)(void *user, struct stream *s); /* connected; no events bound, reading paused */
+	void (*fail)(void *user, enum dial_failure why, const struct err *err);
+};
+
+/*
+ * Resolves and connects within timeout_ms in all. Addresses are tried in the resolver's order,
+ * families alternating (RFC 8305): the next one is started when the last one failed or 250 ms
+ * passed, the first to connect wins. `host` may be "unix:/path" (port ignored). Reports once, from
+ * the loop. NULL without memory: nothing is reported.
+ */
+struct dial *dial_start(struct loop *l, struct resolver *r, const char *host, int port,
+	int timeout_ms, const struct dial_events *events, void *user);
+void dial_cancel(struct dial *d);
