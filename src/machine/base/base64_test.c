@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "machine/base/base64.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+static void follows_the_vectors_of_rfc_4648(void **state)
+{
+	static const char *const rows[][2] = {{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="},
+		{"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="},
+		{"foobar", "Zm9vYmFy"}};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct buf b;
+
+		buf_init(&b, 64);
+		assert_true(base64_write(&b, span_of(rows[i][0])));
+		assert_true(span_is(buf_span(&b), rows[i][1]));
+		buf_clear(&b);
+		assert_true(base64_read(&b, span_of(rows[i][1])));
+		assert_true(span_is(buf_span(&b), rows[i][0]));
+		buf_done(&b);
+	}
+}
+
+static void refuses_what_is_not_canonical(void **state)
+{
+	static const char *const bad[] = {"Zg", "Zg=", "Zh==", "Zm9=", "Z===", "====", "Zm 9",
+		"Zm9v\n", "Zg==Zg==", "-_==", NULL};
+
+	for (int i = 0; bad[i] != NULL; i++) {
+		struct buf b;
+
+		buf_init(&b, 64);
+		assert_false(base64_read(&b, span_of(bad[i])));
+		assert_int_equal(b.n, 0);
+		buf_done(&b);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(follows_the_vectors_of_rfc_4648),
+		cmocka_unit_test(refuses_what_is_not_canonical),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
