@@ -15,9 +15,9 @@ static void appends_and_consumes_in_order(void **state)
 	buf_init(&b, 4096);
 	for (int round = 0; round < 20000; round++) {
 		seed = seed * 1103515245 + 12345;
-		for (unsigned i = 0; i < seed >> 16 & 63 && b.n < 4000; i++)
+		for (unsigned i = 0; i < ((seed >> 16) & 63) && b.n < 4000; i++)
 			assert_true(buf_append_char(&b, (char)next_in++));
-		for (unsigned i = seed >> 24 & 63; i > 0 && b.n > 0; i--) {
+		for (unsigned i = (seed >> 24) & 63; i > 0 && b.n > 0; i--) {
 			assert_int_equal((unsigned char)buf_span(&b).p[0], next_out++);
 			buf_consume(&b, 1);
 		}
