@@ -29,11 +29,35 @@ struct json_scratch {
 yyjson_doc *json_read(const struct json_scratch *scratch, struct span text, struct err *err);
 void json_free(yyjson_doc *doc);
 
+/*
+ * Like json_read, but strings may hold broken UTF-8 and lone surrogates: for a provider's text that
+ * is looked at and handed on as it came, never for what the gateway acts on.
+ */
+yyjson_doc *json_read_loose(const struct json_scratch *scratch, struct span text, struct err *err);
+
+/* The member's value, the last one when the key is there twice; NULL when absent or no object. */
+yyjson_val *json_get(yyjson_val *object, const char *key);
+
 /* Member access that checks the type. false: absent (or null), and nothing is written. */
 bool json_get_str(yyjson_val *object, const char *key, struct span *out);
 bool json_get_bool(yyjson_val *object, const char *key, bool *out);
 /* Integers only, 0 .. 2^40: the range of a token count. Others count as absent. */
 bool json_get_count(yyjson_val *object, const char *key, int64_t *out);
+
+/*
+ * A member (or array item) as it stands in the text. The scanner below reads only text that has
+ * passed json_read; on other text it stops early, and never reads outside it.
+ */
+struct json_member {
+	struct span key;   /* raw, between the quotes; {NULL, 0} for an item */
+	struct span value; /* raw */
+};
+
+/* Walks the members of an object or the items of an array; *at is 0 before the first. */
+bool json_next(struct span text, size_t *at, struct json_member *m);
+
+/* Compares a raw key, escapes resolved, with a plain ASCII key. */
+bool json_key_is(struct span raw_key, const char *key);
 
 struct json_splice {
 	size_t at, cut;  /* bytes of the original that are replaced */
@@ -41,22 +65,34 @@ struct json_splice {
 };
 
 #define JSON_MAX_SPLICES 16
+#define JSON_MAX_PATH 3 /* keys in a path */
+
+struct json_change {
+	struct span keys[JSON_MAX_PATH];
+	int n_keys;
+	struct span raw; /* n == 0: removed */
+};
 
 struct json_edit {
 	struct span text; /* valid JSON, checked before by json_read */
 	struct arena *arena;
-	struct json_splice splices[JSON_MAX_SPLICES]; /* kept in order of `at` */
-	int n;
-	bool failed;
+	struct json_change changes[JSON_MAX_SPLICES];
+	struct json_splice splices[JSON_MAX_SPLICES]; /* made from the changes when asked for */
+	int n_changes, n;
+	bool failed, made;
 };
 
-/* `text` must have passed json_read and must be an object. */
+/*
+ * `text` must have passed json_read and must be an object. It and all text given to the edit must
+ * outlive it.
+ */
 void json_edit_init(struct json_edit *e, struct arena *a, struct span text);
 
 /*
  * Sets (or appends) a member to raw JSON text. `path` is a dot path of at most 3 plain keys, such
- * as "stream_options.include_usage"; missing parents are made. The last of duplicate keys is the
- * one that counts, and the one that is edited; json_edit_remove removes all of them.
+ * as "stream_options.include_usage"; missing parents are made, and a parent that is not an object
+ * is replaced by one. The last of duplicate keys is the one that counts, and the one that is
+ * edited; json_edit_remove removes all of them. A later change of the same member wins.
  */
 void json_edit_set(struct json_edit *e, const char *path, struct span raw);
 void json_edit_remove(struct json_edit *e, const char *path);
@@ -67,6 +103,7 @@ struct span json_raw(struct span text, const char *path);
 /* True when the object has the top-level key more than once. */
 bool json_has_twice(struct span text, const char *key);
 
-size_t json_edit_size(const struct json_edit *e);
+/* The size of the edited text; 0 when an edit failed. */
+size_t json_edit_size(struct json_edit *e);
 /* At most 2 * JSON_MAX_SPLICES + 1 spans. Returns how many, or -1 when an edit failed. */
-int json_edit_spans(const struct json_edit *e, struct span *out, int max);
+int json_edit_spans(struct json_edit *e, struct span *out, int max);
