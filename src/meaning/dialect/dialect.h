@@ -86,7 +86,7 @@ struct dialect {
 	void (*edit_answer)(enum llm_op op, const struct llm_answer *answer, struct span cost,
 		struct json_edit *e);
 
-	/* One event of a stream. With TAP_REPLACE the whole event, framed, is in `out` (cleared before). */
+	/* One event of a stream. With TAP_REPLACE the whole event, framed, was appended to `out`. */
 	enum tap_verdict (*tap)(struct tap *t, struct span name, struct span data, struct buf *out);
 
 	/*
@@ -105,6 +105,8 @@ struct dialect {
 	void (*write_stream_error)(const struct err *err, const char *origin, const char *request_id,
 		struct buf *out);
 	const char *keep_alive; /* bytes that may be sent while waiting: ": keep-alive\n\n" */
+	/* Added when the provider framed its end properly after a finish reason but left the marker out. */
+	const char *end_marker; /* "data: [DONE]\n\n" */
 	int (*status)(const struct err *err); /* 529 and such differ by format */
 };
 

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "exchange/exchange.h"
+#include <assert.h>
+#include "state/ledger/price.h"
+
+/* Without a tokenizer: bytes by three is more than a provider counts in usual text, less than its
+ * bound. */
+#define BYTES_PER_TOKEN 3
+
+static int64_t estimate(size_t bytes)
+{
+	return (int64_t)((bytes + BYTES_PER_TOKEN - 1) / BYTES_PER_TOKEN);
+}
+
+static int64_t estimate_input(const struct exchange *x)
+{
+	int64_t tokens = estimate(x->body_bytes > 0 ? x->body_bytes : x->body.n);
+
+	/* Media in the body is not text: no prompt is longer than the window. */
+	if (x->model != NULL && x->model->context_window > 0 && tokens > x->model->context_window)
+		tokens = x->model->context_window;
+	return tokens;
+}
+
+/*
+ * What is charged, and on what ground: reliability.md 5.7 as a function. `usage` is what the
+ * provider reported so far, output_bytes what was seen of its answer.
+ */
+static void assess(struct exchange *x, bool complete)
+{
+	bool stream = x->answer == ANSWER_STREAM;
+	int64_t output_bytes = stream ? x->tap.output_bytes : x->plain_output_bytes;
+
+	if (stream)
+		x->usage = x->tap.usage;
+	if (x->endpoint->op == LLM_OP_COUNT_TOKENS || !x->sent || x->answer == ANSWER_ERROR ||
+		(x->err_from_provider && output_bytes == 0 && !x->usage.present)) {
+		x->usage = (struct llm_usage){0};
+		x->basis = BASIS_NONE;
+		x->cost_nusd = 0;
+		return;
+	}
+	if (x->usage.present && complete) {
+		x->basis = BASIS_PROVIDER_FINAL;
+	} else if (x->usage.present) {
+		int64_t seen = estimate((size_t)output_bytes);
+
+		x->basis = BASIS_PROVIDER_PARTIAL;
+		if (!x->final_usage && x->usage.output < seen)
+			x->usage.output = seen;
+	} else {
+		x->basis = BASIS_GATEWAY_COUNT;
+		x->usage = (struct llm_usage){.input_uncached = estimate_input(x),
+			.output = estimate((size_t)output_bytes)};
+	}
+	if (x->model == NULL || !price_of(x->model, &x->usage, &x->cost_nusd))
+		x->cost_nusd = COST_UNKNOWN;
+}
+
+static bool is_provider_fault(enum err_code code)
+{
+	switch (code) {
+	case ERR_UPSTREAM:
+	case ERR_UPSTREAM_AUTH:
+	case ERR_UPSTREAM_INTERRUPTED:
+	case ERR_UPSTREAM_INVALID:
+	case ERR_UPSTREAM_TIMEOUT:
+	case ERR_UPSTREAM_UNREACHABLE:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void judge(struct exchange *x)
+{
+	if (x->err.code == ERR_OK) {
+		x->outcome = OUTCOME_OK;
+		x->status = 200;
+		return;
+	}
+	if (x->begun)
+		x->status = 200;
+	else if (x->err_from_provider && x->status == 529)
+		x->status = x->dialect->status(&x->err);
+	else if (x->status == 0)
+		x->status = x->tap.error_status > 0 && x->err_from_provider
+				    ? x->tap.error_status
+				    : x->dialect->status(&x->err);
+	if (x->err.code == ERR_CLIENT_GONE)
+		x->outcome = OUTCOME_CANCELLED;
+	else if (x->begun)
+		x->outcome = OUTCOME_INTERRUPTED;
+	else if (x->err_from_provider || is_provider_fault(x->err.code))
+		x->outcome = OUTCOME_PROVIDER_ERROR;
+	else
+		x->outcome = x->status < 500 ? OUTCOME_CLIENT_ERROR : OUTCOME_GATEWAY_ERROR;
+}
+
+static void fill_row(const struct exchange *x, struct request_row *row)
+{
+	int64_t now = loop_now_us(x->env->loop);
+
+	*row = (struct request_row){.id = x->id,
+		.key_id = x->who.key_id,
+		.started_ms = x->wall_ms,
+		.duration_us = now - x->start_us,
+		.first_token_us = x->first_us != 0 ? x->first_us - x->start_us : -1,
+		.overhead_us = x->overhead_us,
+		.op = span_of(llm_op_name(x->endpoint->op)),
+		.model_asked = span_head(x->facts.model, 256),
+		.provider = x->provider != NULL ? x->provider->name : (struct span){NULL, 0},
+		.model_served = span_head(x->name.full, 256),
+		.user_id = x->meta.user_id,
+		.trace_id = x->meta.trace_id,
+		.tags = x->meta.tags,
+		.extra = x->meta.extra,
+		.referer = x->referer,
+		.title = x->title,
+		.upstream_id = x->upstream_id,
+		.status = x->status,
+		.attempts = x->attempts,
+		.stream = x->facts.stream,
+		.outcome = x->outcome,
+		.basis = x->basis,
+		.usage = x->usage,
+		.cost_nusd = x->cost_nusd};
+}
+
+static void release(struct exchange *x)
+{
+	struct span tail = buf_span(&x->held);
+
+	x->gated = false;
+	if (x->request != NULL && tail.n > 0) {
+		request_write(x->request, &tail, 1);
+		x->last_ms = loop_now_ms(x->env->loop);
+	}
+	buf_done(&x->held);
+	exchange_count_bytes(x);
+}
+
+static void on_durable(struct journal_waiter *w)
+{
+	struct exchange *x = LIST_ITEM(w, struct exchange, waiter);
+
+	if (x->step == STEP_RELAY)
+		release(x);
+	else
+		exchange_advance(x);
+}
+
+bool close_checkpoint(struct exchange *x)
+{
+	struct request_row row;
+
+	assess(x, true);
+	x->outcome = OUTCOME_INTERRUPTED; /* what it is if nothing more is ever written */
+	x->status = 200;
+	fill_row(x, &row);
+	x->waiter.durable = on_durable;
+	return journal_put(x->env->journal, &row, false, &x->waiter);
+}
+
+enum move step_settle(struct exchange *x)
+{
+	struct request_row row;
+	bool waits = x->request != NULL;
+
+	judge(x);
+	assess(x, x->err.code == ERR_OK);
+	fill_row(x, &row);
+	journal_forget(&x->waiter);
+	x->waiter.durable = on_durable;
+	if (!journal_put(x->env->journal, &row, true, waits ? &x->waiter : NULL)) {
+		struct log_field f = LOG_FIELD_TEXT("req_id", span_of(x->request_id));
+
+		log_write(x->env->log, LOG_ERROR, "journal_lost",
+			"no memory for a request's record", &f, 1);
+		return MOVE_NEXT;
+	}
+	return waits ? MOVE_WAIT : MOVE_NEXT;
+}
+
+/* ---- the last bytes ---- */
+
+static void end_stream(struct exchange *x)
+{
+	struct span tail;
+
+	if (x->err.code != ERR_OK && !x->error_sent) {
+		/* What was gated after the last good event is still the provider's: it goes out
+		 * before. */
+		x->dialect->write_stream_error(&x->err,
+			x->err_from_provider ? "provider" : "router", x->request_id, &x->held);
+	}
+	tail = buf_span(&x->held);
+	if (x->held.failed)
+		request_abort(x->request);
+	else
+		request_write_end(x->request, &tail, tail.n > 0 ? 1 : 0);
+}
+
+static void answer_error(struct exchange *x)
+{
+	struct reply reply;
+	struct buf body;
+
+	buf_init(&body, 64u << 10);
+	x->dialect->write_error(&x->err, x->err_from_provider ? "provider" : "router",
+		x->request_id, x->native_type[0] != '\0' ? x->native_type : NULL,
+		x->native_code[0] != '\0' ? x->native_code : NULL, &body);
+	reply_init(&reply, x->status, "application/json");
+	reply_add_exchange(&reply, x);
+	if (!x->err_from_provider && err_row(x->err.code)->retry == RETRY_LATER)
+		reply_add(&reply, "retry-after", SPAN("1"));
+	request_answer(x->request, &reply.http, buf_span(&body));
+	buf_done(&body);
+}
+
+static void answer_plain(struct exchange *x)
+{
+	struct llm_answer answer = {.usage = x->usage, .output_bytes = x->plain_output_bytes};
+	struct span spans[2 * JSON_MAX_SPLICES + 1], cost = {NULL, 0};
+	struct json_edit edit;
+	struct reply reply;
+	char text[32];
+	int n;
+
+	if (x->basis != BASIS_PROVIDER_FINAL)
+		answer.usage.present = false;
+	if (x->cost_nusd != COST_UNKNOWN)
+		cost = price_write(x->cost_nusd, text);
+	json_edit_init(&edit, &x->arena, buf_span(&x->held));
+	x->dialect->edit_answer(x->endpoint->op, &answer, cost, &edit);
+	n = json_edit_spans(&edit, spans, sizeof(spans) / sizeof(spans[0]));
+	if (n < 0) { /* no memory for the edit: the provider's answer is still the answer */
+		spans[0] = buf_span(&x->held);
+		n = 1;
+	}
+	reply_init(&reply, 200, "application/json");
+	reply_add_exchange(&reply, x);
+	x->first_us = loop_now_us(x->env->loop);
+	request_answer_spans(x->request, &reply.http, spans, n);
+}
+
+enum move step_finish(struct exchange *x)
+{
+	timer_stop(&x->timer);
+	if (x->request != NULL) {
+		if (x->begun)
+			end_stream(x);
+		else if (x->err.code != ERR_OK)
+			answer_error(x);
+		else if (x->answer == ANSWER_STREAM) {
+			/* The whole stream came in one read: head, events and end leave together.
+			 */
+			relay_begin_answer(x);
+			end_stream(x);
+		} else
+			answer_plain(x);
+		x->request = NULL;
+	}
+	meters_end(x);
+	return MOVE_NEXT;
+}
+
+void close_client_gone(struct exchange *x, const struct err *why)
+{
+	x->request = NULL;
+	if (x->step == STEP_SETTLE)
+		return; /* the record stands; there is nobody to answer */
+	assert(x->step < STEP_SETTLE);
+	relay_cancel(x);
+	err_set(&x->err, ERR_CLIENT_GONE, "%s",
+		why != NULL && why->code != ERR_OK ? why->text : err_row(ERR_CLIENT_GONE)->text);
+	exchange_fail(x);
+}

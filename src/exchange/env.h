@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * env - what a worker's exchanges share: its loop and pools, and the process's tables.
+ *
+ * One a worker, touched by its thread alone (what the pointers lead to says by itself which of it
+ * is shared). The snapshot is replaced by the worker when it is told to.
+ */
+#include "exchange/snapshot.h"
+#include "machine/http/server.h"
+#include "machine/obs/metrics.h"
+#include "state/auth/auth.h"
+#include "state/ledger/ingest.h"
+#include "state/ledger/journal.h"
+
+struct exchange_env {
+	/* Given. */
+	struct loop *loop;
+	struct http_server *server;
+	struct http_client *client;
+	struct journal *journal;
+	struct snapshot *snapshot;
+	struct auth_table *auth;
+	struct ingest *ingest;
+	struct log *log;
+	struct metrics_registry *registry;
+	struct metrics *metrics;
+	int64_t max_buffered_bytes; /* of bodies and answers held by this worker */
+	const char *version;
+
+	/* Its own. */
+	struct list exchanges;
+	int n_exchanges;
+	int64_t buffered_bytes;
+	bool draining;
+	struct json_scratch scratch;
+	struct buf out; /* events that had to be rewritten, during one read */
+	struct exchange_meters *meters;
+	uint8_t random[512]; /* taken from the kernel in blocks, for ids */
+	size_t random_left;
+};
+
+/* Fills what is its own. */
+bool exchange_env_init(struct exchange_env *env, struct err *err);
+void exchange_env_done(struct exchange_env *env); /* no exchange may be left */
+
+/* For http_server_new, with the env as its user. */
+extern const struct http_service exchange_service;
+
+/* Exchanges end with "shutting_down": in the stream where one runs, as 503 otherwise. */
+void exchange_shutdown_all(struct exchange_env *env);

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * exchange - the life of one inference request, inside this folder only.
+ *
+ * The steps are a table in exchange.c. A step returns NEXT (the row's next step runs at once), WAIT
+ * (one wake-up is armed that will call exchange_advance), FAIL (x->err says why; the row's
+ * on_failure step runs) or END (the exchange is gone). Memory of the exchange comes from its
+ * arena and dies with it.
+ */
+#include "exchange/endpoint.h"
+#include "exchange/env.h"
+#include "machine/http/sse.h"
+
+#define EXCHANGE_ARENA_BYTES (256u << 10)
+#define EXCHANGE_MAX_ERROR_BODY (64u << 10)
+#define EXCHANGE_MAX_FIELDS 40
+
+enum step {
+	STEP_RECEIVE,
+	STEP_DECODE,
+	STEP_PLAN,
+	STEP_DISPATCH,
+	STEP_RELAY,
+	STEP_SETTLE,
+	STEP_FINISH,
+	STEP_LINGER,
+	STEP_COUNT
+};
+
+enum move { MOVE_NEXT, MOVE_WAIT, MOVE_FAIL, MOVE_END };
+
+enum answer_kind {
+	ANSWER_NONE,   /* the provider's head has not come */
+	ANSWER_STREAM, /* events, passed on as they come */
+	ANSWER_PLAIN,  /* one document, held until complete */
+	ANSWER_ERROR   /* the provider refused: its error document, held */
+};
+
+struct exchange {
+	struct list node; /* env->exchanges */
+	struct exchange_env *env;
+	enum step step;
+	struct http_request *request; /* NULL once the client is gone or has its whole answer */
+	struct http_call *call;       /* NULL when no call is open */
+	struct snapshot *snapshot;
+	struct arena arena;
+	struct id id;
+	char request_id[ID_REQUEST_CHARS + 1];
+	const struct endpoint *endpoint;
+	const struct dialect *dialect; /* the client's; in pass mode the provider's too */
+	struct auth_identity who;
+
+	/* The request. */
+	struct buf body;
+	struct llm_facts facts; /* spans in the arena */
+	struct llm_metadata meta;
+	struct span referer, title, headers_extra; /* headers_extra: raw JSON object, or empty */
+	const char *hint;
+
+	/* The target. */
+	struct model_name name;
+	const struct provider *provider;
+	const struct llm_model *model; /* NULL: not in the catalogue */
+	int attempts;
+
+	/* The answer. */
+	enum answer_kind answer;
+	int upstream_status;
+	struct span upstream_id, upstream_type;
+	struct http_field
+		passed[EXCHANGE_MAX_FIELDS / 2]; /* the provider's fields that go on; arena */
+	int n_passed;
+	struct buf held; /* the document, or what waits for the journal at a stream's end */
+	struct sse sse;
+	struct tap tap;
+	bool begun; /* the client has our head: from here errors are events */
+	bool gated; /* output goes to `held` until the journal has the record */
+	bool paused;
+	bool error_sent;   /* the provider's own error event is part of what was written */
+	bool final_usage;  /* the provider's last usage was seen */
+	bool sent;         /* bytes of the call may have reached the provider */
+	size_t body_bytes; /* of the request, when `body` itself is gone */
+	int64_t plain_output_bytes;
+	struct span body_spans[2 * JSON_MAX_SPLICES + 1];
+	int n_body;
+	struct timer timer;
+	struct journal_waiter waiter;
+
+	/* How it ends. */
+	struct err err;
+	bool err_from_provider;
+	char native_type[64], native_code[64];
+	int status; /* what the client gets; 0: not decided */
+	enum request_outcome outcome;
+	enum request_basis basis;
+	struct llm_usage usage;
+	int64_t cost_nusd;
+
+	/* When. */
+	int64_t wall_ms, start_us, received_us, first_us, overhead_us, last_ms, relay_ms;
+	size_t buffered; /* counted in env->buffered_bytes */
+};
+
+/* Runs the first step. */
+void exchange_begin(struct exchange *x);
+/* Enters the next step and runs until one waits or the exchange is gone; from events only. */
+void exchange_advance(struct exchange *x);
+/* The current step failed (x->err is set): on with its on_failure step. */
+void exchange_fail(struct exchange *x);
+const char *exchange_step_name(enum step s);
+void exchange_free(struct exchange *x);
+
+/* Keeps env->buffered_bytes true after body or held grew or went. */
+void exchange_count_bytes(struct exchange *x);
+
+/* intake.c */
+void intake_begin(struct exchange_env *env, struct http_request *r, const struct endpoint_match *m);
+enum move step_receive(struct exchange *x);
+enum move step_decode(struct exchange *x);
+
+/* commit.c */
+enum move step_plan(struct exchange *x);
+
+/* relay.c */
+enum move step_dispatch(struct exchange *x);
+enum move step_relay(struct exchange *x);
+enum move step_linger(struct exchange *x);
+void relay_begin_answer(struct exchange *x); /* the head of a streamed answer */
+void relay_client_drained(struct exchange *x);
+void relay_cancel(struct exchange *x); /* closes the upstream at once */
+
+/* close.c */
+enum move step_settle(struct exchange *x);
+enum move step_finish(struct exchange *x);
+void close_client_gone(struct exchange *x, const struct err *why);
+/* The record so far, not final: written before a usage leaves that the client will take as the
+ * bill. */
+bool close_checkpoint(struct exchange *x);
+
+/* meter.c */
+struct exchange_meters *meters_new(struct exchange_env *env);
+void meters_free(struct exchange_meters *m);
+void meters_begin(struct exchange_env *env);
+void meters_end(const struct exchange *x); /* metrics and the access line */
+
+/* reply.c */
+struct reply {
+	struct http_reply http;
+	struct http_field fields[EXCHANGE_MAX_FIELDS];
+	char cost[40], attempts[8], latency[24];
+};
+/* x may be NULL (no exchange was made): then only request id and CORS fields. */
+void reply_init(struct reply *reply, int status, const char *content_type);
+void reply_add(struct reply *reply, const char *name, struct span value);
+void reply_add_id(struct reply *reply, const char *request_id);
+void reply_add_cors(struct reply *reply, const struct snapshot *s, const struct http_head *head);
+void reply_add_exchange(struct reply *reply, struct exchange *x);
+
+/* The refusal of a request that never became an exchange, in the caller's dialect. */
+void reply_error(struct exchange_env *env, struct http_request *r, const struct dialect *d,
+	const struct err *err);
+
+/* local.c: answers that need no provider. */
+void local_answer(struct exchange_env *env, struct http_request *r, const struct endpoint_match *m);
+void local_preflight(struct exchange_env *env, struct http_request *r);
+
+/* intake.c, for local.c: who is calling. absent_ok: no credential is no error (found says so). */
+bool intake_identify(struct exchange_env *env, const struct http_head *head, bool absent_ok,
+	bool *found, struct auth_identity *who, struct err *err);
+void exchange_make_id(struct exchange_env *env, struct id *id);

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "exchange/exchange.h"
+#include <stdlib.h>
+#include "machine/base/text.h"
+
+#define MAX_HEADER_EXTRAS 32
+#define MAX_HEADER_EXTRA_BYTES 1024
+
+bool intake_identify(struct exchange_env *env, const struct http_head *head, bool absent_ok,
+	bool *found, struct auth_identity *who, struct err *err)
+{
+	struct span authorization = http_field(head, "authorization");
+	struct span x_api_key = http_field(head, "x-api-key");
+	struct span api_key = http_field(head, "api-key");
+	struct span key;
+
+	*found = false;
+	if (http_field_count(head, "authorization") > 1 ||
+		http_field_count(head, "x-api-key") > 1 || http_field_count(head, "api-key") > 1)
+		return err_set(err, ERR_UNAUTHENTICATED,
+			"A credential header is sent twice; send it once");
+	if (authorization.p == NULL && x_api_key.p == NULL && api_key.p == NULL && absent_ok)
+		return true;
+	if (!auth_read_headers(authorization, x_api_key, api_key, &key, err) ||
+		!auth_find(env->auth, key, env->loop->sys->wall_ms(env->loop->sys), who, err))
+		return false;
+	*found = true;
+	return true;
+}
+
+static bool is_reserved(struct span name)
+{
+	return span_eq_nocase(name, SPAN("cache")) || span_eq_nocase(name, SPAN("policy"));
+}
+
+/* "Ai-Agent" -> "ai_agent"; names that would need quoting are left out. */
+static bool dimension_name(struct span name, char out[64])
+{
+	if (name.n == 0 || name.n >= 64)
+		return false;
+	for (size_t i = 0; i < name.n; i++) {
+		char c = name.p[i];
+
+		if (c >= 'A' && c <= 'Z')
+			c = (char)(c | 0x20);
+		if (c == '-')
+			c = '_';
+		if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'))
+			return false;
+		out[i] = c;
+	}
+	out[name.n] = '\0';
+	return true;
+}
+
+/* X-Requesty-<Name> fields as the members of a JSON object, without its braces. */
+static struct span read_dimensions(const struct http_head *head, struct arena *a)
+{
+	const struct span prefix = SPAN("x-requesty-");
+	struct span made = {NULL, 0};
+	struct buf b;
+	int n = 0;
+
+	buf_init(&b, 64u << 10);
+	for (int i = 0; i < head->n && n < MAX_HEADER_EXTRAS; i++) {
+		struct span name = head->fields[i].name;
+		char dimension[64];
+
+		if (!span_starts_nocase(name, prefix))
+			continue;
+		name = span_skip(name, prefix.n);
+		if (is_reserved(name) || !dimension_name(name, dimension))
+			continue;
+		if (n++ > 0)
+			buf_append_char(&b, ',');
+		text_json_string(&b, span_of(dimension));
+		buf_append_char(&b, ':');
+		text_json_string(&b, span_head(head->fields[i].value, MAX_HEADER_EXTRA_BYTES));
+	}
+	if (b.n > 0 && !b.failed)
+		made = arena_copy(a, buf_span(&b));
+	buf_done(&b);
+	return made;
+}
+
+static void read_attribution(struct exchange *x, const struct http_head *head)
+{
+	struct span referer = http_field(head, "http-referer"), title = http_field(head, "x-title");
+
+	if (referer.n > 0)
+		x->referer = arena_copy(&x->arena, span_head(referer, MAX_HEADER_EXTRA_BYTES));
+	if (title.n > 0)
+		x->title = arena_copy(&x->arena, span_head(title, MAX_HEADER_EXTRA_BYTES));
+	x->headers_extra = read_dimensions(head, &x->arena);
+}
+
+/* Whether the request may begin at all; its body has not been read. */
+static bool admit(struct exchange_env *env, const struct http_head *head, struct err *err)
+{
+	const struct conf *c = env->snapshot->conf;
+	int64_t length = head->content_length > 0 ? head->content_length : 0;
+	struct span coding = http_field(head, "content-encoding");
+
+	if (coding.n > 0 && !span_eq_nocase(coding, SPAN("identity")))
+		return err_set(err, ERR_MEDIA_TYPE,
+			"Content-Encoding %.*s of a request is not supported; send the body "
+			"uncompressed",
+			(int)(coding.n > 32 ? 32 : coding.n), coding.p);
+	if (length > c->max_body_bytes)
+		return err_set(err, ERR_TOO_LARGE,
+			"The body of %lld bytes is over the limit of %lld bytes", (long long)length,
+			(long long)c->max_body_bytes);
+	if (env->draining)
+		return err_set(err, ERR_SHUTTING_DOWN, NULL);
+	if (!journal_ok(env->journal))
+		return err_set(
+			err, ERR_OVERLOADED, "The gateway cannot write its records at the moment");
+	if (env->buffered_bytes + length > env->max_buffered_bytes)
+		return err_set(err, ERR_OVERLOADED,
+			"The gateway holds as many bodies as its memory limit allows");
+	return true;
+}
+
+static void on_body(void *user, struct span bytes)
+{
+	struct exchange *x = user;
+	const struct conf *c = x->snapshot->conf;
+
+	if (x->step != STEP_RECEIVE)
+		return;
+	if ((int64_t)(x->body.n + bytes.n) > c->max_body_bytes) {
+		err_set(&x->err, ERR_TOO_LARGE, "The body is over the limit of %lld bytes",
+			(long long)c->max_body_bytes);
+		exchange_fail(x);
+		return;
+	}
+	if (!buf_append(&x->body, bytes)) {
+		err_set(&x->err, ERR_NO_MEMORY, NULL);
+		exchange_fail(x);
+		return;
+	}
+	exchange_count_bytes(x);
+	if (x->env->buffered_bytes > x->env->max_buffered_bytes) {
+		err_set(&x->err, ERR_OVERLOADED,
+			"The gateway holds as many bodies as its memory limit allows");
+		exchange_fail(x);
+	}
+}
+
+static void on_body_end(void *user)
+{
+	struct exchange *x = user;
+
+	if (x->step != STEP_RECEIVE)
+		return;
+	x->received_us = loop_now_us(x->env->loop);
+	exchange_advance(x);
+}
+
+static void on_gone(void *user, const struct err *why)
+{
+	close_client_gone(user, why);
+}
+
+static void on_drain(void *user)
+{
+	relay_client_drained(user);
+}
+
+static const struct http_request_events request_events = {
+	.body = on_body, .body_end = on_body_end, .gone = on_gone, .drain = on_drain};
+
+static struct exchange *make(struct exchange_env *env, struct http_request *r,
+	const struct endpoint_match *m, const struct auth_identity *who)
+{
+	struct exchange *x = calloc(1, sizeof(*x));
+
+	if (x == NULL)
+		return NULL;
+	x->env = env;
+	x->request = r;
+	x->step = STEP_RECEIVE;
+	x->endpoint = m->endpoint;
+	x->hint = m->hint;
+	x->dialect = dialect_of(m->endpoint->op);
+	x->who = *who;
+	x->snapshot = snapshot_ref(env->snapshot);
+	x->wall_ms = env->loop->sys->wall_ms(env->loop->sys);
+	x->start_us = loop_now_us(env->loop);
+	x->cost_nusd = 0;
+	arena_init(&x->arena, EXCHANGE_ARENA_BYTES);
+	buf_init(&x->body, (size_t)env->snapshot->conf->max_body_bytes);
+	buf_init(&x->held, (size_t)env->snapshot->conf->max_answer_bytes);
+	sse_init(&x->sse, (size_t)env->snapshot->conf->max_event_bytes);
+	timer_init(&x->timer, env->loop, NULL);
+	list_init(&x->waiter.node);
+	exchange_make_id(env, &x->id);
+	id_write_request(&x->id, x->request_id);
+	list_add_back(&env->exchanges, &x->node);
+	env->n_exchanges++;
+	return x;
+}
+
+void intake_begin(struct exchange_env *env, struct http_request *r, const struct endpoint_match *m)
+{
+	const struct http_head *head = request_head(r);
+	const struct dialect *d = dialect_of(m->endpoint->op);
+	struct auth_identity who;
+	struct err err = {0};
+	struct exchange *x;
+	bool found;
+
+	if (!intake_identify(env, head, false, &found, &who, &err) || !admit(env, head, &err)) {
+		reply_error(env, r, d, &err);
+		return;
+	}
+	if (who.completions != PERMISSION_WRITE) {
+		err_set(&err, ERR_FORBIDDEN,
+			"Key \"%s\" may not call models (completions: %s); make one with "
+			"completions: write",
+			who.name, permission_name(who.completions));
+		reply_error(env, r, d, &err);
+		return;
+	}
+	x = make(env, r, m, &who);
+	if (x == NULL) {
+		err_set(&err, ERR_NO_MEMORY, NULL);
+		reply_error(env, r, d, &err);
+		return;
+	}
+	read_attribution(x, head);
+	meters_begin(env);
+	request_bind(r, &request_events, x);
+	exchange_begin(x);
+}
+
+enum move step_receive(struct exchange *x)
+{
+	const struct http_head *head = request_head(x->request);
+
+	/* Room for what is announced, as far as it is credible before it comes. */
+	if (head->content_length > 0)
+		buf_room(&x->body,
+			(size_t)(head->content_length < 65536 ? head->content_length : 65536));
+	exchange_count_bytes(x);
+	request_continue(x->request);
+	return MOVE_WAIT;
+}
+
+/* The body's `extra` and the X-Requesty-* fields in one object; the body wins. */
+static void merge_extra(struct exchange *x)
+{
+	struct span headers = x->headers_extra, extra = x->meta.extra;
+	struct span inner;
+
+	if (headers.n == 0)
+		return;
+	if (extra.n < 2) {
+		x->meta.extra = arena_printf(&x->arena, "{%.*s}", SPAN_ARG(headers));
+		return;
+	}
+	/* Readers take the last of equal names: the headers' members stand first. */
+	inner = span_trim((struct span){extra.p + 1, extra.n - 2});
+	x->meta.extra = arena_printf(&x->arena, "{%.*s%s%.*s}", SPAN_ARG(headers),
+		inner.n > 0 ? "," : "", SPAN_ARG(inner));
+}
+
+enum move step_decode(struct exchange *x)
+{
+	struct span text = buf_span(&x->body);
+	yyjson_doc *doc = json_read(&x->env->scratch, text, &x->err);
+	bool ok;
+
+	if (doc == NULL)
+		return MOVE_FAIL;
+	if (!yyjson_is_obj(yyjson_doc_get_root(doc))) {
+		json_free(doc);
+		err_set(&x->err, ERR_BAD_REQUEST, "The body must be a JSON object");
+		return MOVE_FAIL;
+	}
+	ok = x->dialect->read_request(x->endpoint->op, yyjson_doc_get_root(doc), text, &x->arena,
+		&x->facts, &x->meta, &x->err);
+	/* The document's memory is used again by the next request. */
+	x->facts.model = arena_copy(&x->arena, x->facts.model);
+	x->facts.user = arena_copy(&x->arena, x->facts.user);
+	json_free(doc);
+	if (!ok)
+		return MOVE_FAIL;
+	if (x->meta.user_id.n == 0)
+		x->meta.user_id = x->facts.user;
+	merge_extra(x);
+	if (x->arena.failed) {
+		err_set(&x->err, ERR_NO_MEMORY, NULL);
+		return MOVE_FAIL;
+	}
+	return MOVE_NEXT;
+}

@@ -1,0 +1,566 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "exchange/exchange.h"
+#include <assert.h>
+#include "state/ledger/price.h"
+
+#define LINGER_MS 1000
+#define MAX_PIECES 64
+
+static const struct http_call_events call_events;
+
+static struct span client_field(void *user, const char *name)
+{
+	struct exchange *x = user;
+
+	return http_field(request_head(x->request), name);
+}
+
+enum move step_dispatch(struct exchange *x)
+{
+	struct http_field fields[PROVIDER_MAX_FIELDS];
+	struct provider_call prepared;
+	struct http_call_spec spec;
+
+	if (!provider_prepare(x->provider->type, x->endpoint->op, x->provider->base_path,
+		    x->provider->api_key, client_field, x, &x->arena, &prepared, &x->err))
+		return MOVE_FAIL;
+	for (int i = 0; i < prepared.n; i++)
+		fields[i] = (struct http_field){prepared.fields[i].name, prepared.fields[i].value};
+	spec = (struct http_call_spec){.origin = x->provider->origin,
+		.method = HTTP_POST,
+		.target = prepared.target,
+		.fields = fields,
+		.n = prepared.n,
+		.body = x->body_spans,
+		.n_body = x->n_body,
+		.timeouts = x->provider->timeouts};
+	if (!x->facts.stream)
+		spec.timeouts.head_ms = x->provider->plain_head_ms;
+	x->attempts++;
+	x->overhead_us = loop_now_us(x->env->loop) - x->received_us;
+	x->call = http_call_start(x->env->client, &spec, &call_events, x);
+	if (x->call == NULL) {
+		err_set(&x->err, ERR_NO_MEMORY, NULL);
+		return MOVE_FAIL;
+	}
+	return MOVE_WAIT;
+}
+
+enum move step_relay(struct exchange *x)
+{
+	return MOVE_WAIT;
+}
+
+void relay_cancel(struct exchange *x)
+{
+	timer_stop(&x->timer);
+	if (x->call == NULL)
+		return;
+	x->sent = x->sent || http_call_sent(x->call);
+	http_call_cancel(x->call);
+	x->call = NULL;
+}
+
+/* ---- what the provider's head says ---- */
+
+static void keep_fields(struct exchange *x, const struct http_head *head)
+{
+	const int max = sizeof(x->passed) / sizeof(x->passed[0]);
+	struct span id = http_field(head, "x-request-id");
+
+	if (id.n == 0)
+		id = http_field(head, "request-id");
+	x->upstream_id = arena_copy(&x->arena, span_head(id, 128));
+	for (int i = 0; i < head->n && x->n_passed < max; i++) {
+		const struct http_field *f = &head->fields[i];
+
+		if (!provider_passes_field(f->name) || f->value.n > 256)
+			continue;
+		x->passed[x->n_passed].name = arena_copy(&x->arena, f->name);
+		x->passed[x->n_passed].value = arena_copy(&x->arena, f->value);
+		if (x->passed[x->n_passed].value.p != NULL && x->passed[x->n_passed].name.p != NULL)
+			x->n_passed++;
+	}
+}
+
+static bool is_event_stream(struct span type)
+{
+	struct span name = span_trim(span_cut(&type, ';'));
+
+	return span_eq_nocase(name, SPAN("text/event-stream"));
+}
+
+static struct span cost_text(void *user, const struct llm_usage *u, char out[32])
+{
+	struct exchange *x = user;
+	int64_t nusd;
+
+	if (x->model == NULL || !price_of(x->model, u, &nusd))
+		return (struct span){NULL, 0};
+	return price_write(nusd, out);
+}
+
+static void arm(struct exchange *x);
+static void on_timer(struct timer *t);
+
+static void begin_relay(struct exchange *x)
+{
+	x->tap = (struct tap){.op = x->endpoint->op,
+		.hide_usage = !x->facts.wants_usage,
+		.scratch = &x->env->scratch,
+		.cost = cost_text,
+		.user = x};
+	x->relay_ms = x->last_ms = loop_now_ms(x->env->loop);
+	x->timer.fire = on_timer;
+	arm(x);
+}
+
+static void on_head(void *user, const struct http_head *head)
+{
+	struct exchange *x = user;
+	bool events = is_event_stream(http_field(head, "content-type"));
+
+	x->sent = true;
+	x->upstream_status = head->status;
+	keep_fields(x, head);
+	if (head->status < 200 || head->status > 299)
+		x->answer = ANSWER_ERROR;
+	else if (x->facts.stream && events)
+		x->answer = ANSWER_STREAM;
+	else
+		x->answer = ANSWER_PLAIN;
+	x->body_bytes = x->body.n;
+	buf_done(&x->body);
+	if (x->answer == ANSWER_STREAM)
+		begin_relay(x);
+	else if (x->answer == ANSWER_PLAIN && head->content_length > 0)
+		buf_room(&x->held,
+			(size_t)(head->content_length < 65536 ? head->content_length : 65536));
+	exchange_count_bytes(x);
+	exchange_advance(x);
+}
+
+/* ---- streams ---- */
+
+/* What one read leaves to be written, in order: parts of the read itself, and of env->out. */
+struct pieces {
+	struct exchange *x;
+	struct span bytes; /* the read */
+	struct {
+		const char *p; /* NULL: in env->out */
+		size_t off, n;
+	} v[MAX_PIECES];
+	int n;
+	bool stop;
+};
+
+void relay_begin_answer(struct exchange *x)
+{
+	struct reply reply;
+
+	x->begun = true;
+	x->status = 200;
+	if (x->first_us == 0)
+		x->first_us = loop_now_us(x->env->loop);
+	reply_init(&reply, 200, "text/event-stream; charset=utf-8");
+	reply_add(&reply, "cache-control", SPAN("no-cache"));
+	reply_add(&reply, "x-accel-buffering", SPAN("no"));
+	reply_add_exchange(&reply, x);
+	request_begin(x->request, &reply.http);
+}
+
+/* The client takes less than the provider gives: the provider waits. */
+static void pull(struct exchange *x)
+{
+	if (!x->paused && x->call != NULL && x->request != NULL &&
+		request_pending(x->request) > 0) {
+		x->paused = true;
+		http_call_pause(x->call);
+	}
+}
+
+void relay_client_drained(struct exchange *x)
+{
+	if (!x->paused)
+		return;
+	x->paused = false;
+	x->last_ms = loop_now_ms(x->env->loop);
+	if (x->call != NULL)
+		http_call_resume(x->call);
+}
+
+static void flush(struct pieces *out)
+{
+	struct exchange *x = out->x;
+	struct buf *made = &x->env->out;
+	struct span v[MAX_PIECES];
+
+	for (int i = 0; i < out->n; i++)
+		v[i] = (struct span){
+			out->v[i].p != NULL ? out->v[i].p : buf_span(made).p + out->v[i].off,
+			out->v[i].n};
+	if (out->n > 0) {
+		if (!x->begun)
+			relay_begin_answer(x);
+		request_write(x->request, v, out->n);
+		x->last_ms = loop_now_ms(x->env->loop);
+		pull(x);
+	}
+	out->n = 0;
+	buf_clear(made);
+}
+
+static void add(struct pieces *out, const char *p, size_t off, size_t n)
+{
+	if (out->n > 0) {
+		size_t last = (size_t)out->n - 1;
+
+		if (p != NULL && out->v[last].p != NULL && out->v[last].p + out->v[last].n == p) {
+			out->v[last].n += n;
+			return;
+		}
+		if (p == NULL && out->v[last].p == NULL &&
+			out->v[last].off + out->v[last].n == off) {
+			out->v[last].n += n;
+			return;
+		}
+	}
+	/* on_event makes room before it writes to env->out: a flush here would empty that. */
+	assert(out->n < MAX_PIECES);
+	out->v[out->n].p = p;
+	out->v[out->n].off = off;
+	out->v[out->n].n = n;
+	out->n++;
+}
+
+static void add_event(struct pieces *out, const struct sse_event *ev, bool replaced, size_t off)
+{
+	struct exchange *x = out->x;
+	struct buf *made = &x->env->out;
+	const char *p = ev->raw.p;
+
+	if (x->gated) {
+		struct span s = replaced ? span_skip(buf_span(made), off) : ev->raw;
+
+		if (!buf_append(&x->held, s))
+			err_set(&x->err, ERR_NO_MEMORY, NULL);
+		if (replaced)
+			made->n = off;
+		return;
+	}
+	if (replaced) {
+		add(out, NULL, off, made->n - off);
+	} else if (p >= out->bytes.p && p + ev->raw.n <= out->bytes.p + out->bytes.n) {
+		add(out, p, 0, ev->raw.n);
+	} else if (buf_append(made, ev->raw)) { /* the reader's own buffer: used again soon */
+		add(out, NULL, off, ev->raw.n);
+	} else {
+		err_set(&x->err, ERR_NO_MEMORY, NULL);
+	}
+}
+
+static bool on_event(void *user, const struct sse_event *ev)
+{
+	struct pieces *out = user;
+	struct exchange *x = out->x;
+	struct tap *t = &x->tap;
+	enum tap_verdict verdict;
+	size_t off;
+
+	if (t->terminal || x->err.code != ERR_OK)
+		return false;
+	if (out->n == MAX_PIECES)
+		flush(out);
+	if (ev->data.p == NULL) {
+		/* A comment is no answer yet: our head waits for the first event. */
+		if (x->begun || out->n > 0)
+			add_event(out, ev, false, x->env->out.n);
+		return x->err.code == ERR_OK;
+	}
+	off = x->env->out.n;
+	t->final_usage = false;
+	verdict = x->dialect->tap(t, ev->name, ev->data, &x->env->out);
+	if (x->env->out.failed) {
+		err_set(&x->err, ERR_NO_MEMORY, NULL);
+		return false;
+	}
+	if (t->error.code != ERR_OK) {
+		x->err = t->error;
+		x->err_from_provider = true;
+		if (!x->begun && out->n == 0)
+			return false; /* nothing was promised yet: a proper status can still be
+					 given */
+		x->gated = x->error_sent = true;
+	}
+	if (t->final_usage)
+		x->final_usage = true;
+	if (t->terminal || t->final_usage)
+		x->gated = true;
+	if (verdict != TAP_DROP)
+		add_event(out, ev, verdict == TAP_REPLACE, off);
+	return x->err.code == ERR_OK && !t->terminal;
+}
+
+/* After a read (or the end): on to settle, to a checkpoint, or wait for more. */
+static void after_events(struct exchange *x)
+{
+	if (x->err.code != ERR_OK) {
+		relay_cancel(x);
+		exchange_fail(x);
+	} else if (x->tap.terminal) {
+		timer_stop(&x->timer);
+		exchange_advance(x);
+	} else if (x->gated && list_empty(&x->waiter.node) && !close_checkpoint(x)) {
+		/* No memory for a record: the settle will carry the amount. */
+		x->gated = false;
+	}
+}
+
+static void relay_stream(struct exchange *x, struct span bytes)
+{
+	struct pieces out = {.x = x, .bytes = bytes};
+	struct err err = {0};
+
+	buf_clear(&x->env->out);
+	if (!sse_feed(&x->sse, bytes, on_event, &out, &err) && x->err.code == ERR_OK)
+		x->err = err;
+	flush(&out);
+	after_events(x);
+}
+
+static void relay_stream_end(struct exchange *x)
+{
+	struct pieces out = {.x = x};
+	struct err err = {0};
+
+	buf_clear(&x->env->out);
+	if (!sse_end(&x->sse, on_event, &out, &err) && x->err.code == ERR_OK)
+		x->err = err;
+	flush(&out);
+	if (x->err.code == ERR_OK && !x->tap.terminal) {
+		if (x->tap.finished) {
+			x->gated = true;
+			x->tap.terminal = true;
+			if (!buf_append_cstr(&x->held, x->dialect->end_marker))
+				err_set(&x->err, ERR_NO_MEMORY, NULL);
+		} else if (!x->begun) {
+			err_set(&x->err, ERR_UPSTREAM_INVALID,
+				"Provider \"%.*s\" answered with an empty stream",
+				SPAN_ARG(x->provider->name));
+		} else {
+			err_set(&x->err, ERR_UPSTREAM_INTERRUPTED,
+				"The stream of provider \"%.*s\" ended before its answer was "
+				"complete",
+				SPAN_ARG(x->provider->name));
+		}
+	}
+	after_events(x);
+}
+
+/* ---- documents ---- */
+
+static void hold(struct exchange *x, struct span bytes)
+{
+	if (x->answer == ANSWER_ERROR && x->held.n + bytes.n > EXCHANGE_MAX_ERROR_BODY)
+		bytes.n = x->held.n < EXCHANGE_MAX_ERROR_BODY ? EXCHANGE_MAX_ERROR_BODY - x->held.n
+							      : 0;
+	if (buf_append(&x->held, bytes)) {
+		exchange_count_bytes(x);
+		if (x->env->buffered_bytes <= x->env->max_buffered_bytes)
+			return;
+		err_set(&x->err, ERR_OVERLOADED,
+			"The gateway holds as many bodies as its memory limit allows");
+	} else if (x->held.n + bytes.n > x->held.max_bytes) {
+		err_set(&x->err, ERR_UPSTREAM_INVALID,
+			"The answer of provider \"%.*s\" is over %zu bytes",
+			SPAN_ARG(x->provider->name), x->held.max_bytes);
+	} else {
+		err_set(&x->err, ERR_NO_MEMORY, NULL);
+	}
+	relay_cancel(x);
+	exchange_fail(x);
+}
+
+static void relay_plain_end(struct exchange *x)
+{
+	struct span text = buf_span(&x->held);
+	yyjson_doc *doc = json_read(&x->env->scratch, text, NULL);
+	struct llm_answer answer = {0};
+	bool ok = false;
+
+	if (doc == NULL)
+		err_set(&x->err, ERR_UPSTREAM_INVALID, "Provider \"%.*s\" answered with %s",
+			SPAN_ARG(x->provider->name),
+			text.n == 0 ? "an empty body" : "something that is not JSON");
+	else
+		ok = x->dialect->read_answer(
+			x->endpoint->op, yyjson_doc_get_root(doc), &answer, &x->err);
+	json_free(doc);
+	x->usage = answer.usage;
+	x->plain_output_bytes = answer.output_bytes;
+	if (ok && x->facts.stream)
+		ok = err_set(&x->err, ERR_UPSTREAM_INVALID,
+			"Provider \"%.*s\" answered a streaming request without a stream",
+			SPAN_ARG(x->provider->name));
+	if (ok) {
+		exchange_advance(x);
+		return;
+	}
+	x->err_from_provider = x->err.code != ERR_UPSTREAM_INVALID;
+	exchange_fail(x);
+}
+
+static void relay_error_end(struct exchange *x)
+{
+	if (x->upstream_status >= 400) {
+		x->dialect->read_error(x->upstream_status, buf_span(&x->held), &x->env->scratch,
+			&x->err, x->native_type, x->native_code);
+		x->err_from_provider = true;
+		/* A credential that the provider refuses is ours, not the caller's. */
+		if (x->err.code != ERR_UPSTREAM_AUTH)
+			x->status = x->upstream_status;
+	} else {
+		err_set(&x->err, ERR_UPSTREAM_INVALID, "Provider \"%.*s\" answered with status %d",
+			SPAN_ARG(x->provider->name), x->upstream_status);
+	}
+	buf_clear(&x->held);
+	exchange_fail(x);
+}
+
+/* ---- events of the call ---- */
+
+static void on_body(void *user, struct span bytes)
+{
+	struct exchange *x = user;
+
+	if (x->step != STEP_RELAY)
+		return;
+	if (x->answer == ANSWER_STREAM)
+		relay_stream(x, bytes);
+	else
+		hold(x, bytes);
+}
+
+static void on_end(void *user)
+{
+	struct exchange *x = user;
+
+	x->call = NULL;
+	x->paused = false;
+	if (x->step == STEP_LINGER) {
+		exchange_free(x);
+		return;
+	}
+	if (x->step != STEP_RELAY)
+		return;
+	timer_stop(&x->timer);
+	if (x->answer == ANSWER_STREAM)
+		relay_stream_end(x);
+	else if (x->answer == ANSWER_PLAIN)
+		relay_plain_end(x);
+	else
+		relay_error_end(x);
+}
+
+static enum err_code failure_code(const struct http_failure *f)
+{
+	switch (f->kind) {
+	case HTTP_FAIL_DNS:
+	case HTTP_FAIL_CONNECT:
+	case HTTP_FAIL_TLS:
+		return ERR_UPSTREAM_UNREACHABLE;
+	case HTTP_FAIL_TIMEOUT:
+		return ERR_UPSTREAM_TIMEOUT;
+	case HTTP_FAIL_CLOSED:
+		return f->phase == HTTP_PHASE_BODY ? ERR_UPSTREAM_INTERRUPTED : ERR_UPSTREAM;
+	case HTTP_FAIL_PROTOCOL:
+	case HTTP_FAIL_CODING:
+		return f->phase == HTTP_PHASE_BODY ? ERR_UPSTREAM_INTERRUPTED
+						   : ERR_UPSTREAM_INVALID;
+	case HTTP_FAIL_MEMORY:
+		return ERR_NO_MEMORY;
+	}
+	return ERR_UPSTREAM;
+}
+
+static void on_fail(void *user, const struct http_failure *f)
+{
+	struct exchange *x = user;
+
+	x->call = NULL;
+	x->paused = false;
+	timer_stop(&x->timer);
+	if (x->step == STEP_LINGER) {
+		exchange_free(x);
+		return;
+	}
+	if (x->step != STEP_DISPATCH && x->step != STEP_RELAY)
+		return;
+	x->sent = x->sent || f->sent;
+	err_set(&x->err, failure_code(f), "Provider \"%.*s\": %s", SPAN_ARG(x->provider->name),
+		f->err.code != ERR_OK ? f->err.text : err_row(failure_code(f))->text);
+	exchange_fail(x);
+}
+
+static const struct http_call_events call_events = {
+	.head = on_head, .body = on_body, .end = on_end, .fail = on_fail};
+
+/* ---- waiting ---- */
+
+/* The nearer of: the first event is overdue, the client should hear something. */
+static void arm(struct exchange *x)
+{
+	int64_t now = loop_now_ms(x->env->loop);
+	int64_t due = x->last_ms + x->snapshot->conf->keep_alive_ms;
+	int64_t first_due = x->relay_ms + x->provider->first_event_ms;
+
+	if (!x->tap.content && first_due < due)
+		due = first_due;
+	timer_start(&x->timer, due > now ? due - now : 1);
+}
+
+static void on_timer(struct timer *t)
+{
+	struct exchange *x = LIST_ITEM(t, struct exchange, timer);
+	int64_t now = loop_now_ms(x->env->loop);
+	struct span words;
+
+	if (x->step == STEP_LINGER) {
+		relay_cancel(x);
+		exchange_free(x);
+		return;
+	}
+	assert(x->step == STEP_RELAY);
+	if (!x->tap.content && now - x->relay_ms >= x->provider->first_event_ms && !x->paused) {
+		relay_cancel(x);
+		err_set(&x->err, ERR_UPSTREAM_TIMEOUT,
+			"Provider \"%.*s\" sent no content for %d ms after its answer began",
+			SPAN_ARG(x->provider->name), x->provider->first_event_ms);
+		exchange_fail(x);
+		return;
+	}
+	if (now - x->last_ms >= x->snapshot->conf->keep_alive_ms) {
+		x->last_ms = now;
+		if (!x->gated && !x->paused) {
+			if (!x->begun)
+				relay_begin_answer(x);
+			words = span_of(x->dialect->keep_alive);
+			request_write(x->request, &words, 1);
+			pull(x);
+		}
+	}
+	arm(x);
+}
+
+enum move step_linger(struct exchange *x)
+{
+	if (x->call == NULL)
+		return MOVE_END;
+	if (x->paused) {
+		x->paused = false;
+		http_call_resume(x->call);
+	}
+	x->timer.fire = on_timer;
+	timer_start(&x->timer, LINGER_MS);
+	return MOVE_WAIT;
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "exchange/exchange.h"
+#include "machine/base/text.h"
+#include "state/ledger/price.h"
+
+void reply_init(struct reply *reply, int status, const char *content_type)
+{
+	reply->http = (struct http_reply){
+		.status = status, .fields = reply->fields, .content_type = content_type};
+}
+
+void reply_add(struct reply *reply, const char *name, struct span value)
+{
+	if (reply->http.n == EXCHANGE_MAX_FIELDS)
+		return;
+	reply->fields[reply->http.n++] = (struct http_field){span_of(name), value};
+}
+
+/* Both SDK families show their own spelling. */
+void reply_add_id(struct reply *reply, const char *request_id)
+{
+	reply_add(reply, "x-request-id", span_of(request_id));
+	reply_add(reply, "request-id", span_of(request_id));
+}
+
+static bool is_allowed(const struct snapshot *s, struct span origin)
+{
+	for (const char **allowed = s->conf->cors_origins; allowed != NULL && *allowed != NULL;
+		allowed++)
+		if (strcmp(*allowed, "*") == 0 || span_is(origin, *allowed))
+			return true;
+	return false;
+}
+
+/* Fetch standard, "CORS protocol". Nothing is said to origins that are not in the list. */
+void reply_add_cors(struct reply *reply, const struct snapshot *s, const struct http_head *head)
+{
+	struct span origin, asked;
+
+	if (s->conf->cors_origins == NULL || s->conf->cors_origins[0] == NULL)
+		return;
+	reply_add(reply, "vary", SPAN("origin"));
+	origin = http_field(head, "origin");
+	if (origin.n == 0 || !is_allowed(s, origin))
+		return;
+	reply_add(reply, "access-control-allow-origin", origin);
+	if (head->method != HTTP_OPTIONS) {
+		reply_add(reply, "access-control-expose-headers",
+			SPAN("x-request-id, request-id, retry-after, x-sluice-model, "
+			     "x-sluice-provider, "
+			     "x-sluice-attempts, x-sluice-cost, x-sluice-latency-ms, "
+			     "x-sluice-hint"));
+		return;
+	}
+	reply_add(reply, "access-control-allow-methods", SPAN("GET, POST, OPTIONS"));
+	asked = http_field(head, "access-control-request-headers");
+	if (asked.n > 0 && asked.n <= 1024)
+		reply_add(reply, "access-control-allow-headers", asked);
+	reply_add(reply, "access-control-max-age", SPAN("600"));
+}
+
+/* Everything an inference answer says about itself. */
+void reply_add_exchange(struct reply *reply, struct exchange *x)
+{
+	size_t n;
+
+	reply_add_id(reply, x->request_id);
+	if (x->provider != NULL) {
+		reply_add(reply, "x-sluice-provider", x->provider->name);
+		reply_add(reply, "x-sluice-model", x->facts.model);
+	}
+	n = text_write_u64(reply->attempts, (uint64_t)(x->attempts > 0 ? x->attempts : 0) % 1000);
+	reply_add(reply, "x-sluice-attempts", span_from(reply->attempts, n));
+	n = text_write_u64(
+		reply->latency, (uint64_t)(x->overhead_us > 0 ? x->overhead_us : 0) / 1000);
+	reply_add(reply, "x-sluice-latency-ms", span_from(reply->latency, n));
+	if (x->step >= STEP_SETTLE && x->answer == ANSWER_PLAIN && x->cost_nusd != COST_UNKNOWN)
+		reply_add(reply, "x-sluice-cost", price_write(x->cost_nusd, reply->cost));
+	if (x->upstream_id.n > 0)
+		reply_add(reply, "x-sluice-upstream-id", x->upstream_id);
+	if (x->hint != NULL)
+		reply_add(reply, "x-sluice-hint", span_of(x->hint));
+	for (int i = 0; i < x->n_passed && reply->http.n < EXCHANGE_MAX_FIELDS - 4; i++)
+		reply->fields[reply->http.n++] = x->passed[i];
+	reply_add_cors(reply, x->snapshot, request_head(x->request));
+}
+
+void reply_error(struct exchange_env *env, struct http_request *r, const struct dialect *d,
+	const struct err *err)
+{
+	char request_id[ID_REQUEST_CHARS + 1];
+	struct reply reply;
+	struct buf body;
+	struct id id;
+
+	exchange_make_id(env, &id);
+	id_write_request(&id, request_id);
+	buf_init(&body, 16384);
+	d->write_error(err, "router", request_id, NULL, NULL, &body);
+	reply_init(&reply, d->status(err), "application/json");
+	reply_add_id(&reply, request_id);
+	if (err_row(err->code)->retry == RETRY_LATER && reply.http.status != 408)
+		reply_add(&reply, "retry-after", SPAN("1"));
+	reply_add_cors(&reply, env->snapshot, request_head(r));
+	request_answer(r, &reply.http, buf_span(&body));
+	buf_done(&body);
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "exchange/exchange.h"
+
+/* What the HTTP server calls: the head is read, find out what it is for. */
+
+static bool is_anthropic_client(const struct http_head *head)
+{
+	return http_field(head, "anthropic-version").p != NULL;
+}
+
+static void on_request(void *user, struct http_request *r)
+{
+	struct exchange_env *env = user;
+	const struct http_head *head = request_head(r);
+	struct endpoint_match m = endpoint_find(head->method, head->path);
+	const struct dialect *d = endpoint_dialect(head->path, is_anthropic_client(head));
+	struct err err = {0};
+
+	if (head->method == HTTP_OPTIONS) {
+		local_preflight(env, r);
+		return;
+	}
+	if (m.endpoint == NULL) {
+		err_set(&err, ERR_NOT_FOUND,
+			"There is nothing at %.*s; the API is below /v1, for example POST "
+			"/v1/chat/completions",
+			(int)(head->path.n > 128 ? 128 : head->path.n), head->path.p);
+		reply_error(env, r, d, &err);
+		return;
+	}
+	if (m.wrong_method) {
+		err_set(&err, ERR_METHOD, "%s is not allowed here; use %s",
+			http_method_name(head->method), http_method_name(m.endpoint->method));
+		reply_error(env, r, d, &err);
+		return;
+	}
+	if (m.endpoint->kind == ENDPOINT_INFERENCE)
+		intake_begin(env, r, &m);
+	else
+		local_answer(env, r, &m);
+}
+
+static void on_refuse(void *user, struct span target, const struct err *why, struct buf *body)
+{
+	struct exchange_env *env = user;
+	const struct dialect *d = endpoint_dialect(span_cut(&target, '?'), false);
+	char request_id[ID_REQUEST_CHARS + 1];
+	struct id id;
+
+	exchange_make_id(env, &id);
+	id_write_request(&id, request_id);
+	d->write_error(why, "router", request_id, NULL, NULL, body);
+}
+
+const struct http_service exchange_service = {.request = on_request, .refuse = on_refuse};

@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "exchange/snapshot.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include "machine/base/text.h"
+#include "state/ledger/price.h"
+
+#define SNAPSHOT_ARENA_BYTES (16u << 20)
+#define MODEL_LIST_BYTES (16u << 20)
+
+static bool config_error(const struct conf *c, int line, struct err *err, const char *what,
+	const char *name, const char *hint)
+{
+	return err_set(err, ERR_CONFIG, "%s:%d: %s \"%s\"%s%s%s",
+		c->file != NULL ? c->file : "configuration", line, what, name,
+		hint != NULL ? "; did you mean \"" : "", hint != NULL ? hint : "",
+		hint != NULL ? "\"?" : "");
+}
+
+static int or_else(int own, int general)
+{
+	return own > 0 ? own : general;
+}
+
+static bool compile_origin(struct snapshot *s, const struct conf_provider *from, struct provider *p,
+	struct tls_context *system_tls, struct err *err)
+{
+	const char *url = from->base_url != NULL ? from->base_url : p->type->base_url;
+	struct tls_context *tls = tls_context_ref(system_tls);
+	struct err why = {0};
+	const char *path;
+
+	if (url == NULL) {
+		tls_context_unref(tls);
+		return config_error(s->conf, from->line, err, "base_url is missing for provider",
+			from->name, NULL);
+	}
+	if (from->ca_file != NULL) {
+		tls_context_unref(tls);
+		tls = tls_context_client(from->ca_file, err);
+		if (tls == NULL)
+			return false;
+	}
+	p->origin = http_origin_new(url, tls, &path, &why);
+	tls_context_unref(tls);
+	if (p->origin == NULL)
+		return err_set(err, ERR_CONFIG, "%s:%d: base_url of provider \"%s\": %s",
+			s->conf->file != NULL ? s->conf->file : "configuration", from->line,
+			from->name, why.text);
+	p->base_path = arena_copy(&s->arena, span_of(path));
+	while (p->base_path.n > 0 && p->base_path.p[p->base_path.n - 1] == '/')
+		p->base_path.n--;
+	return true;
+}
+
+static bool compile_provider(struct snapshot *s, const struct conf_provider *from,
+	struct tls_context *tls, struct err *err)
+{
+	const struct conf *c = s->conf;
+	struct provider *p = &s->providers[s->n_providers];
+
+	p->type = provider_type_find(span_of(from->type));
+	if (p->type == NULL)
+		return config_error(c, from->line, err, "unknown provider type", from->type,
+			text_nearest(span_of(from->type), provider_type_names));
+	p->name = span_of(from->name);
+	p->api_key = span_of(from->api_key);
+	p->plain_head_ms = or_else(from->head_ms, c->plain_header_ms);
+	p->first_event_ms = or_else(from->first_event_ms, c->first_event_ms);
+	p->timeouts = (struct http_timeouts){.connect_ms = or_else(from->connect_ms, c->connect_ms),
+		.head_ms = or_else(from->head_ms, c->header_ms),
+		.idle_ms = or_else(from->idle_ms, c->stream_idle_ms),
+		.total_ms = or_else(from->total_ms, c->total_ms)};
+	if (!compile_origin(s, from, p, tls, err))
+		return false;
+	s->n_providers++;
+	return true;
+}
+
+static bool compile_providers(struct snapshot *s, struct log *log, struct err *err)
+{
+	const struct conf *c = s->conf;
+	struct tls_context *tls = tls_context_client(NULL, err);
+	bool ok = tls != NULL;
+
+	s->providers =
+		arena_zalloc(&s->arena, sizeof(*s->providers) * (size_t)(c->n_providers + 1));
+	if (s->providers == NULL)
+		ok = err_set(err, ERR_NO_MEMORY, NULL);
+	for (int i = 0; ok && i < c->n_providers; i++) {
+		const struct conf_provider *from = &c->providers[i];
+		const struct provider_type *type = provider_type_find(span_of(from->type));
+
+		if (!from->enabled ||
+			(type != NULL && type->needs_key && from->api_key[0] == '\0')) {
+			struct log_field f = LOG_FIELD_TEXT("provider", span_of(from->name));
+
+			log_write(log, LOG_WARN, "provider_off", "its api_key is empty", &f, 1);
+			continue;
+		}
+		ok = compile_provider(s, from, tls, err);
+	}
+	tls_context_unref(tls);
+	return ok;
+}
+
+/* ---- models ---- */
+
+static bool set_price(const char *text, int64_t *price, const struct conf *c,
+	const struct conf_model *m, const char *member, struct err *err)
+{
+	struct err why = {0};
+
+	if (text == NULL)
+		return true;
+	if (price_read(span_of(text), price, &why))
+		return true;
+	return err_set(err, ERR_CONFIG, "%s:%d: %s of model \"%s\": %s",
+		c->file != NULL ? c->file : "configuration", m->line, member, m->id, why.text);
+}
+
+/* An override takes what it names and leaves the catalogue's rest. */
+static bool override_model(struct snapshot *s, const struct conf_model *from, struct err *err)
+{
+	const struct conf *c = s->conf;
+	struct llm_model m = {.api = SPAN("chat"), .geolocation = SPAN("global"), .n_tiers = 1};
+	const struct llm_model *known;
+	const struct provider *p;
+	struct model_name name;
+	struct err why = {0};
+
+	if (!model_name_read(span_of(from->id), &name, &why))
+		return config_error(
+			c, from->line, err, "a model is named provider/model, not", from->id, NULL);
+	m.price[0] = (struct llm_price){0, LLM_PRICE_UNKNOWN, LLM_PRICE_UNKNOWN, LLM_PRICE_UNKNOWN,
+		LLM_PRICE_UNKNOWN, LLM_PRICE_UNKNOWN, LLM_PRICE_UNKNOWN, LLM_PRICE_UNKNOWN};
+	p = snapshot_provider(s, name.provider);
+	known = catalog_find(s->catalog, span_of(from->id));
+	if (known == NULL && p != NULL && p->type->catalog_prefix != NULL)
+		known = find_under(
+			s->catalog, span_of(p->type->catalog_prefix), name.full, &s->arena);
+	if (known != NULL)
+		m = *known;
+	m.id = span_of(from->id);
+	if (from->context_window >= 0)
+		m.context_window = from->context_window;
+	if (from->max_output >= 0)
+		m.max_output = from->max_output;
+	/* One price for every prompt size: what is written is what is meant. */
+	if (from->input_price != NULL || from->output_price != NULL)
+		m.n_tiers = 1;
+	return set_price(from->input_price, &m.price[0].input, c, from, "input_price", err) &&
+	       set_price(from->output_price, &m.price[0].output, c, from, "output_price", err) &&
+	       set_price(
+		       from->cached_price, &m.price[0].cache_read, c, from, "cached_price", err) &&
+	       set_price(from->caching_price, &m.price[0].cache_write_5m, c, from, "caching_price",
+		       err) &&
+	       catalog_put(s->catalog, &m, err);
+}
+
+static const struct llm_model *find_under(
+	const struct catalog *c, struct span prefix, struct span model, struct arena *a)
+{
+	struct span id;
+	char *p = arena_alloc(a, prefix.n + model.n);
+
+	if (p == NULL)
+		return NULL;
+	memcpy(p, prefix.p, prefix.n);
+	memcpy(p + prefix.n, model.p, model.n);
+	id = (struct span){p, prefix.n + model.n};
+	return catalog_find(c, id);
+}
+
+const struct provider *snapshot_provider(const struct snapshot *s, struct span name)
+{
+	for (int i = 0; i < s->n_providers; i++)
+		if (span_eq(s->providers[i].name, name))
+			return &s->providers[i];
+	return NULL;
+}
+
+static int by_id(const void *a, const void *b)
+{
+	struct span x = ((const struct model_entry *)a)->id,
+		    y = ((const struct model_entry *)b)->id;
+	int order = memcmp(x.p, y.p, x.n < y.n ? x.n : y.n);
+
+	return order != 0 ? order : (x.n > y.n) - (x.n < y.n);
+}
+
+const struct model_entry *snapshot_entry(const struct snapshot *s, struct span id)
+{
+	struct model_entry key = {.id = id};
+
+	if (s->n_models == 0)
+		return NULL;
+	return bsearch(&key, s->models, (size_t)s->n_models, sizeof(key), by_id);
+}
+
+const struct llm_model *snapshot_model(const struct snapshot *s, struct span id)
+{
+	const struct model_entry *entry = snapshot_entry(s, id);
+	ptrdiff_t region = span_find_last_char(id, '@');
+
+	if (entry == NULL && region > 0)
+		entry = snapshot_entry(s, span_head(id, (size_t)region));
+	return entry != NULL ? entry->model : NULL;
+}
+
+/* ---- the list ---- */
+
+/* USD a token, as a JSON number: nano-USD a million has 15 decimals. */
+static void write_price(struct buf *b, const char *name, int64_t nusd_per_million)
+{
+	char digits[32];
+	int n = 0;
+
+	buf_printf(b, ",\"%s\":", name);
+	if (nusd_per_million < 0) {
+		buf_append_cstr(b, "null");
+		return;
+	}
+	n = snprintf(digits, sizeof(digits), "%lld.%015lld",
+		(long long)(nusd_per_million / 1000000000000000),
+		(long long)(nusd_per_million % 1000000000000000));
+	while (n > 1 && digits[n - 1] == '0' && digits[n - 2] != '.')
+		n--;
+	buf_append(b, (struct span){digits, (size_t)n});
+}
+
+static void write_flag(struct buf *b, const char *name, bool set)
+{
+	buf_printf(b, ",\"%s\":%s", name, set ? "true" : "false");
+}
+
+/* One object for every reader: OpenAI's, Anthropic's and Requesty's members together. */
+static void write_object(
+	struct buf *b, const struct llm_model *m, struct span id, const struct provider *p)
+{
+	const struct llm_price *price = &m->price[0];
+	struct span shown = m->name.n > 0 ? m->name : id;
+	char created_at[32];
+
+	text_rfc3339(created_at, m->created * 1000);
+	buf_append_cstr(b, "{\"id\":");
+	text_json_string(b, id);
+	buf_append_cstr(b, ",\"object\":\"model\",\"type\":\"model\",\"name\":");
+	text_json_string(b, shown);
+	buf_append_cstr(b, ",\"display_name\":");
+	text_json_string(b, shown);
+	buf_printf(b,
+		",\"created\":%lld,\"created_at\":\"%s\",\"owned_by\":", (long long)m->created,
+		created_at);
+	text_json_string(b, p->name);
+	buf_append_cstr(b, ",\"api\":");
+	text_json_string(b, m->api);
+	buf_append_cstr(b, ",\"description\":");
+	text_json_string(b, m->description);
+	buf_printf(b, ",\"context_window\":%lld,\"context_length\":%lld,\"max_output_tokens\":%lld",
+		(long long)m->context_window, (long long)m->context_window,
+		(long long)m->max_output);
+	write_price(b, "input_price", price->input);
+	write_price(b, "output_price", price->output);
+	write_price(b, "cached_price", price->cache_read);
+	write_price(b, "caching_price", price->cache_write_5m);
+	write_flag(b, "supports_caching", m->can & LLM_CAN_CACHE);
+	write_flag(b, "supports_vision", m->can & LLM_CAN_SEE);
+	write_flag(b, "supports_tool_calling", m->can & LLM_CAN_CALL_TOOLS);
+	write_flag(b, "supports_reasoning", m->can & LLM_CAN_REASON);
+	write_flag(b, "supports_computer_use", m->can & LLM_CAN_USE_COMPUTER);
+	write_flag(b, "supports_web_search", m->can & LLM_CAN_SEARCH);
+	write_flag(b, "supports_image_generation", m->can & LLM_CAN_MAKE_IMAGES);
+	write_flag(b, "supports_output_json_object", m->can & LLM_CAN_JSON_OBJECT);
+	write_flag(b, "supports_output_json_schema", m->can & LLM_CAN_JSON_SCHEMA);
+	write_flag(b, "supports_role_developer", m->can & LLM_CAN_ROLE_DEVELOPER);
+	write_flag(b, "data_retention", m->data_retention);
+	buf_append_cstr(b, ",\"geolocation\":");
+	text_json_string(b, m->geolocation);
+	buf_append_char(b, '}');
+}
+
+/* The id under which a provider offers a catalogue entry, or {NULL, 0}. */
+static struct span offered_as(
+	struct snapshot *s, const struct provider *p, const struct llm_model *m)
+{
+	struct span own = arena_printf(&s->arena, "%.*s/", SPAN_ARG(p->name));
+	struct span prefix =
+		p->type->catalog_prefix != NULL ? span_of(p->type->catalog_prefix) : own;
+
+	if (own.n > 0 && span_starts(m->id, own))
+		return m->id;
+	if (!span_starts(m->id, prefix))
+		return (struct span){NULL, 0};
+	return arena_printf(
+		&s->arena, "%.*s%.*s", SPAN_ARG(own), SPAN_ARG(span_skip(m->id, prefix.n)));
+}
+
+struct listed {
+	struct model_entry entry; /* object: offsets until all are written */
+	const struct llm_model *model;
+	const struct provider *provider;
+};
+
+static int by_listed_id(const void *a, const void *b)
+{
+	return by_id(&((const struct listed *)a)->entry, &((const struct listed *)b)->entry);
+}
+
+static int collect(struct snapshot *s, struct listed *all)
+{
+	int n = 0, kept = 0;
+
+	for (int i = 0; i < s->n_providers; i++) {
+		for (int j = 0; j < catalog_count(s->catalog); j++) {
+			const struct llm_model *m = catalog_at(s->catalog, j);
+			struct span id = offered_as(s, &s->providers[i], m);
+
+			if (id.p != NULL)
+				all[n++] = (struct listed){{.id = id}, m, &s->providers[i]};
+		}
+	}
+	if (n > 0)
+		qsort(all, (size_t)n, sizeof(*all), by_listed_id);
+	/* An override under the configured name stands beside the type's entry: it wins. */
+	for (int i = 0; i < n; i++) {
+		if (kept > 0 && span_eq(all[kept - 1].entry.id, all[i].entry.id)) {
+			if (span_eq(all[i].model->id, all[i].entry.id))
+				all[kept - 1] = all[i];
+			continue;
+		}
+		all[kept++] = all[i];
+	}
+	return kept;
+}
+
+static uint64_t fnv1a(struct span s)
+{
+	uint64_t h = 0xcbf29ce484222325u;
+
+	for (size_t i = 0; i < s.n; i++)
+		h = (h ^ (uint8_t)s.p[i]) * 0x100000001b3u;
+	return h;
+}
+
+static void write_list(struct snapshot *s, const struct listed *all)
+{
+	struct buf *b = &s->model_list;
+
+	buf_append_cstr(b, "{\"object\":\"list\",\"data\":[");
+	for (int i = 0; i < s->n_models; i++) {
+		size_t from;
+
+		if (i > 0)
+			buf_append_char(b, ',');
+		from = b->n;
+		write_object(b, all[i].model, all[i].entry.id, all[i].provider);
+		s->models[i] = (struct model_entry){.id = all[i].entry.id,
+			.object = {(const char *)from, b->n - from},
+			.model = all[i].model};
+	}
+	buf_append_cstr(b, "],\"has_more\":false,\"first_id\":");
+	if (s->n_models > 0)
+		text_json_string(b, s->models[0].id);
+	else
+		buf_append_cstr(b, "null");
+	buf_append_cstr(b, ",\"last_id\":");
+	if (s->n_models > 0)
+		text_json_string(b, s->models[s->n_models - 1].id);
+	else
+		buf_append_cstr(b, "null");
+	buf_append_char(b, '}');
+}
+
+static bool list_models(struct snapshot *s, struct err *err)
+{
+	size_t max = (size_t)catalog_count(s->catalog) *
+		     (size_t)(s->n_providers > 0 ? s->n_providers : 1);
+	struct listed *all = calloc(max + 1, sizeof(*all));
+
+	if (all == NULL)
+		return err_set(err, ERR_NO_MEMORY, NULL);
+	s->n_models = collect(s, all);
+	s->models = arena_zalloc(&s->arena, sizeof(*s->models) * (size_t)(s->n_models + 1));
+	if (s->models != NULL)
+		write_list(s, all);
+	free(all);
+	if (s->models == NULL || s->arena.failed || s->model_list.failed)
+		return err_set(err, ERR_NO_MEMORY, NULL);
+	/* The list does not move any more: offsets become pointers. */
+	for (int i = 0; i < s->n_models; i++)
+		s->models[i].object.p = buf_span(&s->model_list).p + (size_t)s->models[i].object.p;
+	snprintf(s->etag, sizeof(s->etag), "\"%016llx\"",
+		(unsigned long long)fnv1a(buf_span(&s->model_list)));
+	return true;
+}
+
+struct snapshot *snapshot_new(struct conf *conf, struct log *log, struct err *err)
+{
+	struct snapshot *s = calloc(1, sizeof(*s));
+	bool ok;
+
+	if (s == NULL) {
+		conf_free(conf);
+		err_set(err, ERR_NO_MEMORY, NULL);
+		return NULL;
+	}
+	s->refs = 1;
+	s->conf = conf;
+	arena_init(&s->arena, SNAPSHOT_ARENA_BYTES);
+	buf_init(&s->model_list, MODEL_LIST_BYTES);
+	s->catalog = catalog_new();
+	ok = s->catalog != NULL ? catalog_read(s->catalog, catalog_embedded, err)
+				: err_set(err, ERR_NO_MEMORY, NULL);
+	ok = ok && compile_providers(s, log, err);
+	for (int i = 0; ok && i < conf->n_models; i++)
+		ok = override_model(s, &conf->models[i], err);
+	ok = ok && list_models(s, err);
+	if (ok)
+		return s;
+	snapshot_unref(s);
+	return NULL;
+}
+
+struct snapshot *snapshot_ref(struct snapshot *s)
+{
+	__atomic_add_fetch(&s->refs, 1, __ATOMIC_RELAXED);
+	return s;
+}
+
+void snapshot_unref(struct snapshot *s)
+{
+	if (s == NULL || __atomic_sub_fetch(&s->refs, 1, __ATOMIC_ACQ_REL) > 0)
+		return;
+	for (int i = 0; i < s->n_providers; i++)
+		http_origin_unref(s->providers[i].origin);
+	catalog_free(s->catalog);
+	buf_done(&s->model_list);
+	conf_free(s->conf);
+	arena_done(&s->arena);
+	free(s);
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * snapshot - a configuration made ready for requests: providers with their origins, the catalogue
+ * with its overrides, the model list as text.
+ *
+ * Immutable and reference-counted; an exchange keeps the one it began with. Swapped whole.
+ */
+#include "control/conf/conf.h"
+#include "machine/http/client.h"
+#include "machine/obs/log.h"
+#include "meaning/llm/catalog.h"
+#include "meaning/provider/provider.h"
+
+struct provider {
+	struct span name; /* as configured: the prefix in model ids */
+	const struct provider_type *type;
+	struct http_origin *origin;
+	struct span base_path; /* "" or "/v1" */
+	struct span api_key;
+	struct http_timeouts timeouts; /* head_ms for streams; plain_head_ms otherwise */
+	int plain_head_ms, first_event_ms;
+};
+
+/* The model list and where each model's object stands in it. */
+struct model_entry {
+	struct span id;     /* "openai/gpt-4o-mini" under the configured name */
+	struct span object; /* its JSON */
+	const struct llm_model *model;
+};
+
+struct snapshot {
+	int refs;
+	struct conf *conf; /* owned */
+	struct catalog *catalog;
+	struct provider *providers;
+	int n_providers;
+	struct buf model_list;      /* the whole answer of GET /v1/models */
+	struct model_entry *models; /* in order of id */
+	int n_models;
+	char etag[40];
+	struct arena arena;
+};
+
+/* Takes the configuration, also on failure. ERR_CONFIG says which provider or model is wrong. */
+struct snapshot *snapshot_new(struct conf *conf, struct log *log, struct err *err);
+struct snapshot *snapshot_ref(struct snapshot *s);
+void snapshot_unref(struct snapshot *s);
+
+const struct provider *snapshot_provider(const struct snapshot *s, struct span name);
+/* What is known of a model as clients name it, with its region or without. NULL: nothing. */
+const struct llm_model *snapshot_model(const struct snapshot *s, struct span id);
+const struct model_entry *snapshot_entry(const struct snapshot *s, struct span id);
