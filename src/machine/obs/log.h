@@ -17,13 +17,16 @@ enum log_format { LOG_AUTO, LOG_JSON, LOG_HUMAN };
 
 struct log_field {
 	const char *name;
-	enum { LOG_TEXT, LOG_INT, LOG_RAW, LOG_ABSENT } type; /* RAW: a JSON literal; ABSENT: left out */
+	/* RAW: a JSON literal; ABSENT: left out */
+	enum { LOG_TEXT, LOG_INT, LOG_RAW, LOG_ABSENT } type;
 	struct span text;
 	int64_t i;
 };
 
-#define LOG_FIELD_TEXT(field, value) ((struct log_field){.name = (field), .type = LOG_TEXT, .text = (value)})
-#define LOG_FIELD_INT(field, value) ((struct log_field){.name = (field), .type = LOG_INT, .i = (value)})
+#define LOG_FIELD_TEXT(field, value)                                                               \
+	((struct log_field){.name = (field), .type = LOG_TEXT, .text = (value)})
+#define LOG_FIELD_INT(field, value)                                                                \
+	((struct log_field){.name = (field), .type = LOG_INT, .i = (value)})
 
 struct log;
 

@@ -33,11 +33,15 @@ struct metrics_registry *metrics_registry_new(struct err *err);
 void metrics_registry_free(struct metrics_registry *r);
 struct metrics *metrics_new(struct metrics_registry *r); /* joins the registry; freed with it */
 
-/* Values in the order of the row's labels. NULL never: without memory the "other" series. */
-struct metric_series *metric_series(struct metrics *m, enum metric_id id, const struct span *labels);
-void metric_add(struct metric_series *s, int64_t v);
+/*
+ * Values in the order of the row's labels; NULL where there are none. Never NULL: without memory
+ * the "other" series. It is the worker's whose set it is: no other thread may change it.
+ */
+struct metric_series *metric_series(
+	struct metrics *m, enum metric_id id, const struct span *labels);
+void metric_add(struct metric_series *s, int64_t v);     /* counters only rise */
 void metric_set(struct metric_series *s, int64_t v);     /* gauges */
-void metric_observe(struct metric_series *s, int64_t v); /* histograms, in the row's unit (microseconds) */
+void metric_observe(struct metric_series *s, int64_t v); /* histograms, in microseconds */
 
 /* All workers' sums. */
 bool metrics_write(struct metrics_registry *r, struct buf *out);
