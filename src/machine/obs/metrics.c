@@ -118,14 +118,19 @@ static struct span fitting(struct span value)
 	return span_head(value, n);
 }
 
+static void key_hash(struct key *k)
+{
+	k->hash = 0;
+	for (int i = 0; i < k->n; i++)
+		k->hash = hash_on(k->hash, k->values[i]);
+}
+
 static void key_init(struct key *k, const struct span *labels, int n)
 {
 	k->n = n;
-	k->hash = 0;
-	for (int i = 0; i < n; i++) {
+	for (int i = 0; i < n; i++)
 		k->values[i] = fitting(labels[i]);
-		k->hash = hash_on(k->hash, k->values[i]);
-	}
+	key_hash(k);
 }
 
 /* Whether a value can stand in the text format; other control characters have no escape there. */
@@ -146,22 +151,19 @@ static bool is_clean(struct span s)
  */
 static bool key_clean(struct key *k, char mem[METRICS_MAX_LABELS][MAX_VALUE_BYTES])
 {
-	struct span values[METRICS_MAX_LABELS];
 	bool changed = false;
 
 	for (int i = 0; i < k->n; i++) {
-		values[i] = k->values[i];
-		if (is_clean(values[i]))
-			continue;
-		for (size_t j = 0; j < values[i].n; j++) {
-			char c = values[i].p[j];
+		struct span *value = &k->values[i];
 
-			mem[i][j] = c >= 0x20 && c < 0x7f ? c : '?';
-		}
-		values[i].p = mem[i];
+		if (is_clean(*value))
+			continue;
+		for (size_t j = 0; j < value->n; j++)
+			mem[i][j] = value->p[j] >= 0x20 && value->p[j] < 0x7f ? value->p[j] : '?';
+		value->p = mem[i];
 		changed = true;
 	}
-	key_init(k, values, k->n);
+	key_hash(k);
 	return changed;
 }
 
