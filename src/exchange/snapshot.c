@@ -119,6 +119,20 @@ static bool set_price(const char *text, int64_t *price, const struct conf *c,
 		c->file != NULL ? c->file : "configuration", m->line, member, m->id, why.text);
 }
 
+static const struct llm_model *find_under(
+	const struct catalog *c, struct span prefix, struct span model, struct arena *a)
+{
+	struct span id;
+	char *p = arena_alloc(a, prefix.n + model.n);
+
+	if (p == NULL)
+		return NULL;
+	memcpy(p, prefix.p, prefix.n);
+	memcpy(p + prefix.n, model.p, model.n);
+	id = (struct span){p, prefix.n + model.n};
+	return catalog_find(c, id);
+}
+
 /* An override takes what it names and leaves the catalogue's rest. */
 static bool override_model(struct snapshot *s, const struct conf_model *from, struct err *err)
 {
@@ -156,20 +170,6 @@ static bool override_model(struct snapshot *s, const struct conf_model *from, st
 	       set_price(from->caching_price, &m.price[0].cache_write_5m, c, from, "caching_price",
 		       err) &&
 	       catalog_put(s->catalog, &m, err);
-}
-
-static const struct llm_model *find_under(
-	const struct catalog *c, struct span prefix, struct span model, struct arena *a)
-{
-	struct span id;
-	char *p = arena_alloc(a, prefix.n + model.n);
-
-	if (p == NULL)
-		return NULL;
-	memcpy(p, prefix.p, prefix.n);
-	memcpy(p + prefix.n, model.p, model.n);
-	id = (struct span){p, prefix.n + model.n};
-	return catalog_find(c, id);
 }
 
 const struct provider *snapshot_provider(const struct snapshot *s, struct span name)
