@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+#   make run     install what is missing, build, start the gateway on 127.0.0.1:4000
+#   make test    everything: unit tests, sanitizers, fuzz corpus, scenarios, real clients
+#   make build   build/sluice
+#   make bench   against nginx on this machine (make bench QUICK=1: about a minute)
+#   make lint    layers, format, analyzers
+#   make fuzz    libFuzzer over every target, SECONDS_EACH=30
+#   make clean   removes what was built (the test packages stay)
+
+SECONDS_EACH ?= 30
+BENCH_FLAGS := $(if $(QUICK),--quick)
+RELEASE := --buildtype=debugoptimized -Doptimization=2 -Db_lto=true
+SANITIZE := --buildtype=debugoptimized -Doptimization=1 -Db_sanitize=address,undefined -Db_lundef=false
+
+.PHONY: run build test bench lint fuzz clean setup sanitized
+.DEFAULT_GOAL := build
+
+setup:
+	@scripts/setup.sh build
+
+build: setup
+	@[ -f build/build.ninja ] || meson setup build $(RELEASE) >build/setup.out 2>&1 || \
+		{ cat build/setup.out; exit 1; }
+	@ninja --quiet -C build sluice
+
+run: build
+	@exec build/sluice serve --dev
+
+sanitized: setup
+	@mkdir -p build-san
+	@[ -f build-san/build.ninja ] || meson setup build-san $(SANITIZE) >build-san/setup.out 2>&1 || \
+		{ cat build-san/setup.out; exit 1; }
+
+test:
+	@scripts/setup.sh test
+	@$(MAKE) --no-print-directory build sanitized
+	@python3 scripts/test.py
+
+bench: build
+	@scripts/setup.sh bench
+	@ninja --quiet -C build
+	@python3 tests/bench/bench.py $(BENCH_FLAGS)
+
+lint: build
+	@python3 scripts/layers.py
+	@python3 scripts/analyze.py
+
+fuzz: setup
+	@scripts/fuzz.sh $(SECONDS_EACH)
+
+clean:
+	@rm -rf build-san build-fuzz
+	@[ ! -d build ] || find build -mindepth 1 -maxdepth 1 ! -name venv ! -name setup ! -name nginx \
+		-exec rm -rf {} +
