@@ -15,13 +15,27 @@
 
 #define LOOP_READ_BYTES 65536
 
+struct loop_wheel; /* the timers */
+
+/* Memory for one step inside one callback; a sub-step uses the next one. */
+enum loop_scratch_use {
+	LOOP_SCRATCH_PLAIN,
+	LOOP_SCRATCH_GATHER,
+	LOOP_SCRATCH_CIPHER,
+	LOOP_SCRATCH_COUNT
+};
+
 struct loop {
 	uv_loop_t uv;
 	struct sys *sys;
 	uv_prepare_t prepare;
 	uv_check_t check;
-	struct list hooks;
+	uv_idle_t idle; /* active while tasks wait, so that the loop does not sleep */
+	struct list hooks, tasks;
+	struct loop_wheel *wheel;
 	char *read_buf; /* LOOP_READ_BYTES; every socket reads into it, one at a time */
+	char *scratch[LOOP_SCRATCH_COUNT]; /* see loop_scratch */
+	int closing; /* objects that end by themselves; loop_free waits for them */
 	bool stopping;
 };
 
@@ -32,6 +46,22 @@ void loop_free(struct loop *l); /* runs what closes; asserts that nothing is lef
 
 int64_t loop_now_ms(const struct loop *l); /* monotonic, cached once a turn */
 int64_t loop_now_us(const struct loop *l); /* monotonic, read now */
+
+/* LOOP_READ_BYTES that the loop keeps for this use, or NULL without memory. */
+char *loop_scratch(struct loop *l, enum loop_scratch_use use);
+
+/*
+ * A task runs once, from the loop: after the sockets of this turn, or before the loop sleeps. It is
+ * how a function reports what it must not report from inside itself. Embedded in its owner;
+ * posting what is already posted changes nothing; cancelling what is not posted is allowed.
+ */
+struct loop_task {
+	struct list node;
+	void (*run)(struct loop_task *t);
+};
+void loop_task_init(struct loop_task *t, void (*run)(struct loop_task *t));
+void loop_task_post(struct loop *l, struct loop_task *t);
+void loop_task_cancel(struct loop_task *t);
 
 /*
  * A turn hook runs after the sockets of a turn and again before the loop sleeps: what a turn
@@ -53,7 +83,8 @@ struct timer {
 };
 /* Lists sorted by wheel slot inside; starting and stopping are O(1) and cost no system call. */
 void timer_init(struct timer *t, struct loop *l, void (*fire)(struct timer *t));
-void timer_start(struct timer *t, int64_t delay_ms); /* restarts; never earlier than asked, at most 16 ms later */
+void timer_start(struct timer *t,
+	int64_t delay_ms); /* restarts; never earlier than asked, at most 16 ms later */
 void timer_stop(struct timer *t);
 static inline void timer_done(struct timer *t)
 {
