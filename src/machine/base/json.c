@@ -218,9 +218,11 @@ yyjson_doc *json_read_loose(const struct json_scratch *scratch, struct span text
 			return NULL;
 		}
 		memcpy(copy, text.p, text.n);
-		if (mend_surrogates(copy, copy + text.n))
+		if (mend_surrogates(copy, copy + text.n)) {
+			why = (struct err){0};
 			doc = read_with(scratch, (struct span){copy, text.n},
 				YYJSON_READ_ALLOW_INVALID_UNICODE, &why);
+		}
 		free(copy);
 	}
 	if (doc == NULL)
