@@ -65,7 +65,7 @@ struct http_call_spec {
 };
 
 struct http_call_events {
-	/* Valid until the call ends. Not called for 1xx. */
+	/* Valid during the call only. Not for 1xx. */
 	void (*head)(void *user, const struct http_head *head);
 	void (*body)(void *user, struct span bytes);
 	void (*end)(void *user); /* complete and properly framed; the call's pointer is gone */
