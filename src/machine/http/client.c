@@ -590,7 +590,7 @@ static const struct stream_events stream_events = {
 
 /* ---- sending ---- */
 
-static void send(struct http_call *call, struct conn *c)
+static void transmit(struct http_call *call, struct conn *c)
 {
 	struct span v[MAX_BODY_SPANS + 1];
 	int n = 0;
@@ -629,7 +629,7 @@ static void use(struct http_call *call, struct stream *s)
 	c->stream = s;
 	h1_init(&c->parser, H1_RESPONSE, &parser_events, c);
 	stream_bind(s, &stream_events, c);
-	send(call, c);
+	transmit(call, c);
 }
 
 static void on_handshake(void *user, struct stream *s, const struct err *err)
@@ -770,7 +770,7 @@ struct http_call *http_call_start(struct http_client *client, const struct http_
 	p = pool_of(client, spec->origin);
 	c = p != NULL ? conn_take(p) : NULL;
 	if (c != NULL)
-		send(call, c);
+		transmit(call, c);
 	else
 		start_dial(call);
 	return call;
