@@ -5,8 +5,9 @@
  *
  * The request is written from a template, never forwarded bytes. A pooled connection that turns
  * out to be closed is retried once on a fresh one if not a byte of a response came. gzip and
- * deflate bodies are decoded (at most 100:1 past 1 MiB, and 32 MiB); other codings fail the call. Timers are absolute
- * unless named idle. Exactly one of `end` and `fail` is called, from the loop, unless cancelled.
+ * deflate bodies are decoded (at most 100:1 past 1 MiB, and 32 MiB); other codings fail the call.
+ * Timers are absolute unless named idle. Exactly one of `end` and `fail` is called, from the loop,
+ * unless cancelled.
  */
 #include "machine/http/message.h"
 #include "machine/net/socket.h"
@@ -20,22 +21,28 @@ struct http_origin {
 	char *host;
 	int port;
 	bool tls;
-	char *authority; /* Host field: "api.openai.com", "127.0.0.1:8000" */
+	char *authority;                 /* Host field: "api.openai.com", "127.0.0.1:8000" */
 	struct tls_context *tls_context; /* when tls; owned reference */
-	unsigned pool_id; /* unique in the process */
+	unsigned pool_id;                /* unique in the process */
 	int refs;
 };
 
 /* "https://host[:port]" or "http://..." (a path behind it is not part of the origin, see *path). */
-struct http_origin *http_origin_new(const char *url, struct tls_context *tls, const char **path,
-	struct err *err);
+struct http_origin *http_origin_new(
+	const char *url, struct tls_context *tls, const char **path, struct err *err);
 struct http_origin *http_origin_ref(struct http_origin *o);
 void http_origin_unref(struct http_origin *o);
 
 enum http_phase { HTTP_PHASE_CONNECT, HTTP_PHASE_SEND, HTTP_PHASE_HEAD, HTTP_PHASE_BODY };
 enum http_failure_kind {
-	HTTP_FAIL_DNS, HTTP_FAIL_CONNECT, HTTP_FAIL_TLS, HTTP_FAIL_TIMEOUT, HTTP_FAIL_CLOSED,
-	HTTP_FAIL_PROTOCOL, HTTP_FAIL_CODING, HTTP_FAIL_MEMORY
+	HTTP_FAIL_DNS,
+	HTTP_FAIL_CONNECT,
+	HTTP_FAIL_TLS,
+	HTTP_FAIL_TIMEOUT,
+	HTTP_FAIL_CLOSED,
+	HTTP_FAIL_PROTOCOL,
+	HTTP_FAIL_CODING,
+	HTTP_FAIL_MEMORY
 };
 
 struct http_failure {
@@ -57,9 +64,11 @@ struct http_call_spec {
 	struct http_origin *origin;
 	enum http_method method;
 	struct span target;
-	const struct http_field *fields; /* Host, Content-Length, Connection, Accept-Encoding: the client's */
+	const struct http_field
+		*fields; /* Host, Content-Length, Connection, Accept-Encoding: the client's */
 	int n;
-	const struct span *body; /* the spans' bytes stay valid until `head`, `fail` or cancel; the arrays are copied */
+	const struct span *body; /* the spans' bytes stay valid until `head`, `fail` or cancel; the
+				    arrays are copied */
 	int n_body;
 	struct http_timeouts timeouts;
 };
@@ -77,15 +86,15 @@ struct http_client_limits {
 	int idle_ms;             /* an idle pooled connection is closed; 55 s */
 };
 
-struct http_client *http_client_new(struct loop *l, struct resolver *r,
-	const struct http_client_limits *limits);
+struct http_client *http_client_new(
+	struct loop *l, struct resolver *r, const struct http_client_limits *limits);
 void http_client_free(struct http_client *c); /* no call may be left */
 void http_client_close_idle(struct http_client *c);
 
 /* NULL without memory: nothing is called. Nothing is called from inside. */
 struct http_call *http_call_start(struct http_client *c, const struct http_call_spec *spec,
 	const struct http_call_events *events, void *user);
-void http_call_pause(struct http_call *call);  /* stops reading; the idle timer stops too */
+void http_call_pause(struct http_call *call); /* stops reading; the idle timer stops too */
 void http_call_resume(struct http_call *call);
 /* Closes the connection at once. The pointer is gone, nothing is called. */
 void http_call_cancel(struct http_call *call);

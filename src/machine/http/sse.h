@@ -5,7 +5,9 @@
  *
  * Line ends LF, CRLF and CR, also split; BOM; comments; several data lines joined by LF. Pure, and
  * the events do not depend on how the bytes were cut. Events that lie whole in one feed are
- * given without a copy; an unfinished one is held, up to max_event_bytes.
+ * given without a copy; an unfinished one is held, up to max_event_bytes. Comment lines and empty
+ * lines between events are given at once, as events without data, so that the raw parts of all
+ * events together are the stream.
  */
 #include <stdbool.h>
 #include "machine/base/buf.h"
@@ -13,7 +15,8 @@
 #include "machine/base/span.h"
 
 struct sse_event {
-	struct span raw;  /* every byte of it, its empty line included: written unchanged it is the same event */
+	struct span raw;  /* every byte of it, its empty line included: written unchanged it is the
+			     same event */
 	struct span name; /* the last "event:" line, or {NULL, 0} */
 	struct span data; /* joined; {NULL, 0} when there was no data line (comments alone) */
 };
@@ -21,8 +24,15 @@ struct sse_event {
 struct sse {
 	struct buf held;   /* the unfinished event's bytes */
 	struct buf joined; /* data of several lines */
-	size_t scanned;    /* bytes of `held` known to hold no end */
-	bool begun, after_cr, failed;
+	size_t max_bytes;
+	size_t scanned,
+		line; /* in the event: bytes known to hold no line end; its last line's start */
+	size_t data_at, data_n, name_at, name_n;
+	unsigned data_lines;
+	bool has_name;
+	bool bare_cr; /* the line before `line` ended in CR alone */
+	bool begun;   /* past the place where a BOM may stand */
+	bool failed;
 };
 
 /* Return false to stop: sse_feed returns true at once and drops the rest. */
@@ -31,7 +41,8 @@ typedef bool (*sse_on_event)(void *user, const struct sse_event *ev);
 void sse_init(struct sse *s, size_t max_event_bytes);
 void sse_done(struct sse *s);
 
-/* false: an event grew past the maximum (ERR_UPSTREAM_INVALID). Comments are events without data. */
+/* false: an event grew past the maximum (ERR_UPSTREAM_INVALID). Comments are events without data.
+ */
 bool sse_feed(struct sse *s, struct span bytes, sse_on_event on_event, void *user, struct err *err);
 
 /* The stream ended properly: gives a last event that lacks its empty line. */
