@@ -23,6 +23,7 @@ struct llm_facts {
 	int64_t max_output;     /* the client's cap, -1: none */
 	int64_t choices;        /* n, 1 when absent */
 	struct span user;       /* the format's end-user field, or empty */
+	bool has_requesty;      /* the body has a `requesty` member, which is taken out */
 };
 
 /* What came with the `requesty` object. Owned by the arena given to read_request. */
@@ -50,17 +51,22 @@ struct tap {
 	/* The decimal text of the cost of `u` in USD ("0.000198"), or {NULL, 0} when not known. */
 	struct span (*cost)(void *user, const struct llm_usage *u, char out[32]);
 	void *user;
+	const char *request_id; /* named in error events; may be NULL */
 
 	/* Read after each event. */
 	struct llm_usage usage;
 	bool content;      /* something of the answer itself was seen (an error before it may be retried) */
 	bool finished;     /* a finish reason was seen for every choice that began */
 	bool terminal;     /* the format's end marker: [DONE], message_stop */
-	bool final_usage;  /* this event carries the last usage (its cost is what will be charged) */
+	/*
+	 * This event carries what can be the last usage, as its cost is shown. Some providers send
+	 * two (one with the finish reason, one after it): the later one counts.
+	 */
+	bool final_usage;
 	int64_t output_bytes; /* bytes of text, reasoning and tool arguments seen */
 	struct err error;  /* an error event: its class and the provider's words */
 	int error_status;  /* the HTTP status it stands for */
-	int open_choices;  /* internal */
+	uint64_t begun[2], ended[2]; /* internal: one bit a choice */
 };
 
 /* What a complete (not streamed) answer says. */
@@ -86,7 +92,11 @@ struct dialect {
 	void (*edit_answer)(enum llm_op op, const struct llm_answer *answer, struct span cost,
 		struct json_edit *e);
 
-	/* One event of a stream. With TAP_REPLACE the whole event, framed, was appended to `out`. */
+	/*
+	 * One event of a stream. With TAP_REPLACE the whole event, framed, was appended to `out`. An
+	 * error event, and one that is not JSON, sets t->error and is replaced by an error event
+	 * with all members that clients need; nothing good comes after it.
+	 */
 	enum tap_verdict (*tap)(struct tap *t, struct span name, struct span data, struct buf *out);
 
 	/*

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * anthropic - the Messages API and its token count.
+ *
+ * Source: Anthropic API reference ("Messages", "Streaming messages", "Errors").
+ */
+#include "meaning/dialect/shared.h"
+
+bool anthropic_read_request(enum llm_op op, yyjson_val *root, struct span text, struct arena *a,
+	struct llm_facts *facts, struct llm_metadata *meta, struct err *err);
+
+/*
+ * A usage object over what was reported before: each report gives the sums so far, and a member
+ * that is missing or null keeps its earlier value.
+ */
+void anthropic_read_usage(yyjson_val *usage, struct llm_usage *u);
+
+bool anthropic_read_answer(
+	enum llm_op op, yyjson_val *root, struct llm_answer *out, struct err *err);
+void anthropic_edit_answer(
+	enum llm_op op, const struct llm_answer *answer, struct span cost, struct json_edit *e);
+
+/* Bytes of text, thinking and tool arguments in a content block or a delta. */
+int64_t anthropic_count_bytes(yyjson_val *block);
+
+enum tap_verdict anthropic_tap(struct tap *t, struct span name, struct span data, struct buf *out);
+
+void anthropic_write_error(const struct err *err, const char *origin, const char *request_id,
+	const char *native_type, const char *native_code, struct buf *out);
+void anthropic_write_stream_error(
+	const struct err *err, const char *origin, const char *request_id, struct buf *out);

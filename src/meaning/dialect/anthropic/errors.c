@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "machine/base/text.h"
+#include "meaning/dialect/anthropic/anthropic.h"
+
+/* The format's own words for our classes. Anthropic API reference, "Errors". */
+static const char *type_of(enum err_code code)
+{
+	switch (code) {
+	case ERR_UNAUTHENTICATED:
+	case ERR_KEY_REFUSED:
+		return "authentication_error";
+	case ERR_FORBIDDEN:
+		return "permission_error";
+	case ERR_PAYMENT:
+		return "billing_error";
+	case ERR_MODEL_NOT_FOUND:
+	case ERR_NOT_FOUND:
+		return "not_found_error";
+	case ERR_CLIENT_TIMEOUT:
+	case ERR_UPSTREAM_TIMEOUT:
+		return "timeout_error";
+	case ERR_CONFLICT:
+		return "conflict_error";
+	case ERR_TOO_LARGE:
+		return "request_too_large";
+	case ERR_RATE_LIMITED:
+		return "rate_limit_error";
+	case ERR_OVERLOADED:
+		return "overloaded_error";
+	default:
+		return err_row(code)->status < 500 ? "invalid_request_error" : "api_error";
+	}
+}
+
+void anthropic_write_error(const struct err *err, const char *origin, const char *request_id,
+	const char *native_type, const char *native_code, struct buf *out)
+{
+	const char *type =
+		native_type != NULL && native_type[0] != '\0' ? native_type : type_of(err->code);
+
+	buf_append_cstr(out, "{\"type\":\"error\",\"error\":{\"type\":");
+	text_json_string(out, span_of(type));
+	buf_append_cstr(out, ",\"message\":");
+	text_json_string(out, span_of(err->text[0] != '\0' ? err->text : err_row(err->code)->text));
+	buf_append_cstr(out, ",\"origin\":");
+	text_json_string(out, span_of(origin));
+	buf_append_cstr(out, "},\"request_id\":");
+	if (request_id != NULL && request_id[0] != '\0')
+		text_json_string(out, span_of(request_id));
+	else
+		buf_append_cstr(out, "null");
+	buf_append_char(out, '}');
+}
+
+void anthropic_write_stream_error(
+	const struct err *err, const char *origin, const char *request_id, struct buf *out)
+{
+	buf_append_cstr(out, "event: error\ndata: ");
+	anthropic_write_error(err, origin, request_id, NULL, NULL, out);
+	buf_append_cstr(out, "\n\n");
+}
+
+static int status(const struct err *err)
+{
+	return err->code == ERR_OVERLOADED ? 529 : err_row(err->code)->status;
+}
+
+static void edit_request(enum llm_op op, const struct llm_facts *facts,
+	const struct pass_edit *edit, struct json_edit *e)
+{
+	edit_common(facts, edit, e);
+}
+
+/* The envelope's own "type" is no error type. */
+static void read_error(int http_status, struct span body, const struct json_scratch *scratch,
+	struct err *err, char native_type[64], char native_code[64])
+{
+	error_read(http_status, body, scratch, err, native_type, native_code);
+	if (strcmp(native_type, "error") == 0)
+		native_type[0] = '\0';
+}
+
+const struct dialect dialect_anthropic = {
+	.name = "anthropic",
+	.read_request = anthropic_read_request,
+	.edit_request = edit_request,
+	.read_answer = anthropic_read_answer,
+	.edit_answer = anthropic_edit_answer,
+	.tap = anthropic_tap,
+	.read_error = read_error,
+	.write_error = anthropic_write_error,
+	.write_stream_error = anthropic_write_stream_error,
+	.keep_alive = "event: ping\ndata: {\"type\": \"ping\"}\n\n",
+	.end_marker = "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
+	.status = status,
+};

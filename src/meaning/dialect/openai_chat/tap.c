@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "meaning/dialect/openai_chat/openai_chat.h"
+
+/* What one chunk holds, found in one walk. */
+struct chunk {
+	yyjson_val *choices, *usage, *error, *groq;
+	bool usage_null; /* "usage": null is there */
+	bool calls_null; /* a delta has "tool_calls": null */
+	bool has_usage;  /* it counts something */
+};
+
+static void find_members(yyjson_val *root, struct chunk *c)
+{
+	size_t i, max;
+	yyjson_val *key, *v;
+
+	yyjson_obj_foreach(root, i, max, key, v)
+	{
+		struct span k = {yyjson_get_str(key), yyjson_get_len(key)};
+
+		if (span_eq(k, SPAN("choices"))) {
+			c->choices = v;
+		} else if (span_eq(k, SPAN("usage"))) {
+			c->usage = v;
+			c->usage_null |= yyjson_is_null(v);
+		} else if (span_eq(k, SPAN("error"))) {
+			c->error = v;
+		} else if (span_eq(k, SPAN("x_groq"))) {
+			c->groq = v;
+		}
+	}
+}
+
+static void mark(uint64_t bits[2], uint64_t index)
+{
+	if (index < MAX_CHOICES)
+		bits[index / 64] |= (uint64_t)1 << index % 64;
+}
+
+static void read_choice(struct tap *t, yyjson_val *choice, struct chunk *c)
+{
+	yyjson_val *index = NULL, *delta = NULL, *finish = NULL, *key, *v;
+	size_t i, max;
+	bool acts = false;
+	int64_t bytes;
+
+	yyjson_obj_foreach(choice, i, max, key, v)
+	{
+		struct span k = {yyjson_get_str(key), yyjson_get_len(key)};
+
+		if (span_eq(k, SPAN("delta")))
+			delta = v;
+		else if (span_eq(k, SPAN("index")))
+			index = v;
+		else if (span_eq(k, SPAN("finish_reason")))
+			finish = v;
+		else if (span_eq(k, SPAN("usage")) && yyjson_is_obj(v) && c->usage == NULL)
+			c->usage = v;
+	}
+	mark(t->begun, yyjson_is_uint(index) ? yyjson_get_uint(index) : 0);
+	if (yyjson_is_str(finish) && yyjson_get_len(finish) > 0) {
+		mark(t->ended, yyjson_is_uint(index) ? yyjson_get_uint(index) : 0);
+		t->content = true;
+	}
+	yyjson_obj_foreach(delta, i, max, key, v) c->calls_null |=
+		yyjson_is_null(v) && yyjson_equals_str(key, "tool_calls");
+	bytes = openai_count_bytes(delta, &acts);
+	t->output_bytes += bytes;
+	t->content |= acts || bytes > 0;
+}
+
+static void read_choices(struct tap *t, struct chunk *c)
+{
+	size_t i, max;
+	yyjson_val *choice;
+
+	yyjson_arr_foreach(c->choices, i, max, choice) read_choice(t, choice, c);
+	t->finished = (t->begun[0] | t->begun[1]) != 0 && t->begun[0] == t->ended[0] &&
+		      t->begun[1] == t->ended[1];
+}
+
+/*
+ * Usage comes in a chunk of its own, with the finish, on every chunk, in an extension (Groq) or in
+ * the first choice (Moonshot). It can be the last one when nothing of the answer is to come.
+ */
+static void read_usage(struct tap *t, struct chunk *c)
+{
+	struct llm_usage now = {0};
+
+	if (yyjson_is_obj(c->usage))
+		openai_read_usage(c->usage, &now);
+	if (!now.present)
+		openai_read_usage(json_get(c->groq, "usage"), &now);
+	if (!now.present)
+		return;
+	c->has_usage = true;
+	usage_take(&t->usage, &now);
+	t->final_usage = t->finished || yyjson_arr_size(c->choices) == 0;
+}
+
+static enum tap_verdict fail(struct tap *t, int status, struct buf *out, const char *native_type,
+	const char *native_code)
+{
+	t->error_status = status;
+	buf_append_cstr(out, "data: ");
+	openai_write_error(&t->error, "provider", t->request_id, native_type, native_code, out);
+	buf_append_cstr(out, "\n\n");
+	return TAP_REPLACE;
+}
+
+static enum tap_verdict fail_garbage(struct tap *t, const struct err *why, struct buf *out)
+{
+	if (why->code == ERR_NO_MEMORY)
+		err_set(&t->error, ERR_NO_MEMORY, NULL);
+	else
+		err_set(&t->error, ERR_UPSTREAM_INVALID,
+			"The provider's stream holds an event that is not a JSON object%s%s",
+			why->text[0] != '\0' ? ": " : "", why->text);
+	return fail(t, err_row(t->error.code)->status, out, NULL, NULL);
+}
+
+static enum tap_verdict fail_said(struct tap *t, yyjson_val *root, struct buf *out)
+{
+	char native_type[64], native_code[64];
+	struct said said;
+	int status;
+
+	said_read(root, &said);
+	status = said_status(&said);
+	said_keep(status, &said, &t->error, native_type, native_code);
+	return fail(t, status, out, native_type, native_code);
+}
+
+static void cut_choices(struct cuts *cuts, struct span choices)
+{
+	struct json_member choice, m;
+	size_t at = 0, inner;
+
+	while (json_next(choices, &at, &choice))
+		for (inner = 0; json_next(choice.value, &inner, &m);)
+			if (m.key.p != NULL && json_key_is(m.key, "delta"))
+				cut_members(cuts, m.value, "tool_calls", true);
+}
+
+static struct span cost_of(struct tap *t, const struct chunk *c, char text[32])
+{
+	if (t->cost == NULL || !t->final_usage || t->hide_usage || !yyjson_is_obj(c->usage))
+		return (struct span){NULL, 0};
+	return t->cost(t->user, &t->usage, text);
+}
+
+static enum tap_verdict change(struct tap *t, const struct chunk *c, struct span data,
+	struct span name, struct span cost, struct buf *out)
+{
+	struct cuts cuts;
+	struct json_member m;
+	size_t at = 0;
+
+	cuts.text = data;
+	cuts.n = 0;
+	cuts.mem_bytes = 0;
+	cuts.failed = false;
+	if (t->hide_usage || c->usage_null)
+		cut_members(&cuts, data, "usage", !t->hide_usage);
+	if (c->calls_null || cost.n > 0)
+		while (json_next(data, &at, &m)) {
+			if (m.key.p == NULL)
+				break;
+			if (c->calls_null && json_key_is(m.key, "choices"))
+				cut_choices(&cuts, m.value);
+			else if (cost.n > 0 && json_key_is(m.key, "usage") && *m.value.p == '{')
+				cut_set(&cuts, m.value, "cost", cost);
+		}
+	if (cuts.n == 0)
+		return TAP_PASS;
+	event_write(out, name, &cuts);
+	return TAP_REPLACE;
+}
+
+static enum tap_verdict read_chunk(
+	struct tap *t, yyjson_val *root, struct span name, struct span data, struct buf *out)
+{
+	struct chunk c = {0};
+	char text[32];
+	struct span cost;
+
+	find_members(root, &c);
+	if ((c.error != NULL && !yyjson_is_null(c.error)) || span_is(name, "error")) {
+		read_usage(t, &c);
+		return fail_said(t, root, out);
+	}
+	read_choices(t, &c);
+	read_usage(t, &c);
+	if (t->hide_usage && c.has_usage && yyjson_arr_size(c.choices) == 0)
+		return TAP_DROP;
+	cost = cost_of(t, &c, text);
+	if (!c.usage_null && !c.calls_null && cost.n == 0 && !(t->hide_usage && c.has_usage))
+		return TAP_PASS;
+	return change(t, &c, data, name, cost, out);
+}
+
+enum tap_verdict openai_tap(struct tap *t, struct span name, struct span data, struct buf *out)
+{
+	struct err why = {0};
+	enum tap_verdict verdict;
+	yyjson_doc *doc;
+
+	t->final_usage = false;
+	data = span_trim(data);
+	if (data.n == 0)
+		return TAP_PASS;
+	if (*data.p == '[' && span_starts(data, SPAN("[DONE]"))) {
+		t->terminal = true;
+		return TAP_PASS;
+	}
+	doc = json_read_loose(t->scratch, data, &why);
+	if (doc == NULL)
+		return fail_garbage(t, &why, out);
+	if (yyjson_is_obj(yyjson_doc_get_root(doc)))
+		verdict = read_chunk(t, yyjson_doc_get_root(doc), name, data, out);
+	else
+		verdict = fail_garbage(t, &why, out);
+	json_free(doc);
+	return verdict;
+}
