@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <assert.h>
+#include <limits.h>
+#include <sqlite3.h>
+#include <stdlib.h>
+#include "machine/db/db.h"
+
+#define MAX_STATEMENTS 64
+#define BUSY_TIMEOUT_MS 5000
+
+struct prepared {
+	const char *sql; /* compared by address first: the texts are constants of the caller */
+	sqlite3_stmt *stmt;
+};
+
+struct db {
+	sqlite3 *sqlite;
+	struct prepared prepared[MAX_STATEMENTS];
+	int n;
+};
+
+struct db_row {
+	sqlite3_stmt *stmt;
+};
+
+static bool fail(struct db *d, struct err *err, const char *what)
+{
+	int code = sqlite3_errcode(d->sqlite) & 0xff;
+
+	return err_set(err,
+		code == SQLITE_CORRUPT || code == SQLITE_NOTADB ? ERR_CORRUPT
+		: code == SQLITE_CONSTRAINT                     ? ERR_CONFLICT
+								: ERR_IO,
+		"%s: %s", what, sqlite3_errmsg(d->sqlite));
+}
+
+struct db *db_open_sqlite(const char *path, bool full, struct err *err)
+{
+	struct db *d = calloc(1, sizeof(*d));
+
+	if (d == NULL) {
+		err_set(err, ERR_NO_MEMORY, NULL);
+		return NULL;
+	}
+	if (sqlite3_open_v2(path, &d->sqlite,
+		    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+		    NULL) != SQLITE_OK) {
+		err_set(err, ERR_IO, "%s: %s", path,
+			d->sqlite != NULL ? sqlite3_errmsg(d->sqlite) : "no memory");
+		db_close(d);
+		return NULL;
+	}
+	sqlite3_busy_timeout(d->sqlite, BUSY_TIMEOUT_MS);
+	if (!db_script(d,
+		    "PRAGMA journal_mode=WAL; PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY;",
+		    err) ||
+		!db_script(
+			d, full ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL", err)) {
+		db_close(d);
+		return NULL;
+	}
+	return d;
+}
+
+void db_close(struct db *d)
+{
+	if (d == NULL)
+		return;
+	for (int i = 0; i < d->n; i++)
+		sqlite3_finalize(d->prepared[i].stmt);
+	sqlite3_close(d->sqlite);
+	free(d);
+}
+
+bool db_script(struct db *d, const char *sql, struct err *err)
+{
+	return sqlite3_exec(d->sqlite, sql, NULL, NULL, NULL) == SQLITE_OK ||
+	       fail(d, err, "database");
+}
+
+static sqlite3_stmt *prepare(struct db *d, const char *sql, struct err *err)
+{
+	sqlite3_stmt *stmt;
+	int at;
+
+	for (int i = 0; i < d->n; i++)
+		if (d->prepared[i].sql == sql || strcmp(sqlite3_sql(d->prepared[i].stmt), sql) == 0)
+			return d->prepared[i].stmt;
+	if (sqlite3_prepare_v3(d->sqlite, sql, -1, SQLITE_PREPARE_PERSISTENT, &stmt, NULL) !=
+		SQLITE_OK) {
+		fail(d, err, "statement");
+		return NULL;
+	}
+	if (d->n < MAX_STATEMENTS) {
+		at = d->n++;
+	} else { /* more texts than places: the first one goes */
+		at = 0;
+		sqlite3_finalize(d->prepared[0].stmt);
+	}
+	d->prepared[at] = (struct prepared){sql, stmt};
+	return stmt;
+}
+
+static int bind(sqlite3_stmt *stmt, int at, const struct db_value *v)
+{
+	switch (v->type) {
+	case DB_INT:
+		return sqlite3_bind_int64(stmt, at, v->i);
+	case DB_TEXT:
+		return sqlite3_bind_text64(
+			stmt, at, v->s.p != NULL ? v->s.p : "", v->s.n, SQLITE_STATIC, SQLITE_UTF8);
+	case DB_BLOB:
+		return sqlite3_bind_blob64(
+			stmt, at, v->s.p != NULL ? v->s.p : "", v->s.n, SQLITE_STATIC);
+	case DB_NULL:
+		break;
+	}
+	return sqlite3_bind_null(stmt, at);
+}
+
+bool db_run(struct db *d, const char *sql, const struct db_value *v, int n,
+	bool (*row)(void *user, const struct db_row *r), void *user, struct err *err)
+{
+	sqlite3_stmt *stmt = prepare(d, sql, err);
+	bool ok = true;
+	int result = SQLITE_ROW;
+
+	if (stmt == NULL)
+		return false;
+	assert(!sqlite3_stmt_busy(stmt)); /* a statement is not run inside its own rows */
+	for (int i = 0; ok && i < n; i++)
+		ok = bind(stmt, i + 1, &v[i]) == SQLITE_OK;
+	while (ok && result == SQLITE_ROW) {
+		struct db_row r = {stmt};
+
+		result = sqlite3_step(stmt);
+		if (result == SQLITE_ROW && row != NULL && !row(user, &r))
+			break;
+	}
+	if (!ok || (result != SQLITE_ROW && result != SQLITE_DONE))
+		ok = fail(d, err, "database");
+	sqlite3_reset(stmt);
+	sqlite3_clear_bindings(stmt);
+	return ok;
+}
+
+int64_t db_changes(struct db *d)
+{
+	return sqlite3_changes64(d->sqlite);
+}
+
+int64_t db_get_int(const struct db_row *r, int column)
+{
+	return sqlite3_column_int64(r->stmt, column);
+}
+
+struct span db_get_text(const struct db_row *r, int column)
+{
+	const unsigned char *p = sqlite3_column_text(r->stmt, column);
+
+	return (struct span){
+		(const char *)p, p != NULL ? (size_t)sqlite3_column_bytes(r->stmt, column) : 0};
+}
+
+struct span db_get_blob(const struct db_row *r, int column)
+{
+	const void *p = sqlite3_column_blob(r->stmt, column);
+
+	return span_from(p, p != NULL ? (size_t)sqlite3_column_bytes(r->stmt, column) : 0);
+}
+
+bool db_is_null(const struct db_row *r, int column)
+{
+	return sqlite3_column_type(r->stmt, column) == SQLITE_NULL;
+}
+
+bool db_begin(struct db *d, struct err *err)
+{
+	return db_run(d, "BEGIN IMMEDIATE", NULL, 0, NULL, NULL, err);
+}
+
+bool db_commit(struct db *d, struct err *err)
+{
+	return db_run(d, "COMMIT", NULL, 0, NULL, NULL, err);
+}
+
+void db_rollback(struct db *d)
+{
+	if (!sqlite3_get_autocommit(d->sqlite))
+		db_script(d, "ROLLBACK", NULL);
+}
