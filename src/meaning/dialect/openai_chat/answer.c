@@ -33,6 +33,17 @@ static int64_t read_cached(yyjson_val *usage, yyjson_val *details)
 	return at_least_0(n > other ? n : other);
 }
 
+/* Some makers count the cached part beside the prompt, not in it; the total tells. */
+static bool is_cache_beside(yyjson_val *usage, int64_t prompt, const struct llm_usage *u)
+{
+	int64_t total = usage_count(usage, "total_tokens");
+	int64_t completion = at_least_0(usage_count(usage, "completion_tokens"));
+	int64_t cached = u->cache_read + u->cache_write_5m;
+
+	return u->cache_read > prompt || (cached > 0 && total == prompt + cached + completion &&
+						 total != prompt + completion + u->reasoning);
+}
+
 /* The whole prompt in disjoint classes. */
 static void split_input(yyjson_val *usage, int64_t prompt, struct llm_usage *u)
 {
@@ -43,9 +54,11 @@ static void split_input(yyjson_val *usage, int64_t prompt, struct llm_usage *u)
 	u->cache_read = read_cached(usage, details);
 	u->cache_write_5m = at_least_0(first_count(details, written));
 	u->input_audio = at_least_0(usage_count(details, "audio_tokens"));
-	/* Some makers count the cached part beside the prompt, not in it. */
-	if (u->cache_read + u->cache_write_5m > prompt)
+	if (is_cache_beside(usage, prompt, u))
 		prompt += u->cache_read + u->cache_write_5m;
+	/* A part that was written and read again in one go is told as both. */
+	if (u->cache_write_5m > prompt - u->cache_read)
+		u->cache_write_5m = prompt - u->cache_read;
 	u->input_uncached = prompt - u->cache_read - u->cache_write_5m;
 	if (missed > u->input_uncached)
 		u->input_uncached = missed;
@@ -60,15 +73,19 @@ static void split_output(yyjson_val *usage, int64_t completion, struct llm_usage
 	yyjson_val *details = json_get(usage, "completion_tokens_details");
 	int64_t total = usage_count(usage, "total_tokens");
 
-	u->reasoning = at_least_0(usage_count(details, "reasoning_tokens"));
-	if (u->reasoning == 0)
-		u->reasoning = at_least_0(usage_count(usage, "reasoning_tokens"));
 	u->output_audio = at_least_0(usage_count(details, "audio_tokens"));
 	u->output = completion;
 	if (u->reasoning > completion || total >= llm_usage_input(u) + completion + u->reasoning)
 		u->output = completion + u->reasoning;
 	if (u->output_audio > u->output)
 		u->output_audio = u->output;
+}
+
+static int64_t read_reasoning(yyjson_val *usage)
+{
+	int64_t n = usage_count(json_get(usage, "completion_tokens_details"), "reasoning_tokens");
+
+	return at_least_0(n > 0 ? n : usage_count(usage, "reasoning_tokens"));
 }
 
 void openai_read_usage(yyjson_val *usage, struct llm_usage *u)
@@ -80,6 +97,7 @@ void openai_read_usage(yyjson_val *usage, struct llm_usage *u)
 	if (prompt < 0 && completion < 0)
 		return;
 	u->present = true;
+	u->reasoning = read_reasoning(usage);
 	split_input(usage, at_least_0(prompt), u);
 	split_output(usage, at_least_0(completion), u);
 }

@@ -150,6 +150,13 @@ static void usage_of_every_maker(void **state)
 		{"{\"prompt_tokens\":10,\"completion_tokens\":30,\"total_tokens\":60,"
 		 "\"completion_tokens_details\":{\"reasoning_tokens\":20}}",
 			10, 0, 0, 0, 50, 20},
+		/* told as written and read */
+		{"{\"prompt_tokens\":2168,\"completion_tokens\":100,\"total_tokens\":2268,"
+		 "\"prompt_tokens_details\":{\"cached_tokens\":2161,\"cache_write_tokens\":2161}}",
+			0, 2161, 7, 0, 100, 0},
+		{"{\"prompt_tokens\":50,\"completion_tokens\":5,\"total_tokens\":95,"
+		 "\"prompt_tokens_details\":{\"cached_tokens\":40}}",
+			50, 40, 0, 0, 5, 0},
 		/* cached part beside the prompt */
 		{"{\"prompt_tokens\":10,\"completion_tokens\":5,\"prompt_tokens_details\":"
 		 "{\"cached_tokens\":90}}",
