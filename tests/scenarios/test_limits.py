@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Limits that hold from the first day: bodies, coding, connections, events."""
+import json
+
+import pytest
+
+import kit
+
+
+def test_a_body_over_the_limit_is_413_before_it_is_read(sim, make_gateway):
+    """An announced body over the limit is refused on its head alone; one in chunks where it passes the limit."""
+    gateway = make_gateway(kit.config_for(sim, **kit.SMALL_BODIES))
+    with gateway.raw() as raw:
+        raw.send(gateway.raw_request("/v1/chat/completions", b"", method="GET").replace(
+            b"GET", b"POST").replace(b"\r\n\r\n", b"\r\nContent-Length: 2000000\r\n\r\n"))
+        status, _, body = raw.read_answer()
+        assert status == 413 and json.loads(body)["error"]["message"]
+    big = json.dumps(kit.chat(content="x" * 2000000)).encode()
+    with gateway.raw() as raw:
+        head = gateway.raw_request("/v1/chat/completions", b"", method="GET").replace(
+            b"GET", b"POST").replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\n")
+        try:
+            raw.send(head)
+            for at in range(0, len(big), 50000):
+                piece = big[at:at + 50000]
+                raw.send(b"%x\r\n%s\r\n" % (len(piece), piece))
+        except (ConnectionResetError, BrokenPipeError):
+            pass
+        assert b" 413 " in raw.read_to_end()
+    assert sim.counts()["requests"] == 0
+    assert gateway.post("/v1/chat/completions", kit.chat(content="x" * 100000)).status_code == 200
+
+
+@pytest.mark.parametrize("size", [300_000, 10_000_000])
+def test_large_prompts_pass(sim, gateway, size):
+    """Prompts far larger than any buffer reach the provider whole."""
+    got = gateway.post("/v1/chat/completions", kit.chat("openai/gpt", content="x" * size))
+    assert got.status_code == 200, got.text[:300]
+    assert sim.last()["body_bytes"] > size
+
+
+def test_large_answers_pass(gateway):
+    """An answer of 5 MiB arrives whole."""
+    got = gateway.post("/v1/chat/completions", kit.chat("openai/gpt+bytes=5000000"))
+    assert got.status_code == 200 and len(got.json()["choices"][0]["message"]["content"]) == 5000000
+
+
+def test_compressed_requests_are_415(gateway):
+    """A compressed body is refused with a clear word."""
+    got = gateway.post("/v1/chat/completions", b"\x1f\x8b", headers=gateway.headers(**{"Content-Encoding": "gzip"}))
+    assert got.status_code == 415 and "gzip" in got.json()["error"]["message"]
+
+
+def test_an_event_over_its_limit_ends_that_stream_alone(sim, make_gateway):
+    """An event larger than allowed fails its stream; the next request is served."""
+    gateway = make_gateway(kit.config_for(sim, **kit.SMALL_EVENTS))
+    got = gateway.post("/v1/chat/completions", kit.chat("openai/gpt+big_event=3000000", stream=True))
+    assert not kit.is_done(got.content) and (got.status_code >= 500 or b'"error"' in got.content)
+    assert gateway.post("/v1/chat/completions", kit.chat("openai/gpt", stream=True)).status_code == 200
+
+
+def test_connections_over_the_limit_do_not_hurt_the_others(sim, make_gateway):
+    """With more connections than allowed, those that work go on and new ones are let in as idle ones go."""
+    gateway = make_gateway(kit.config_for(sim, **kit.FEW_CONNECTIONS))
+    idle = []
+    for _ in range(60):
+        try:
+            idle.append(gateway.raw(deadline=5))
+        except OSError:
+            break
+    def served():
+        try:
+            return gateway.post("/v1/chat/completions", kit.chat(), timeout=5).status_code == 200
+        except OSError:
+            return False
+    kit.wait_until(served, "a request is served beside 60 idle connections", 10)
+    for raw in idle:
+        raw.close()
+
+
+@pytest.mark.parametrize("body", ["", "null", '"text"', "[" * 100000, '{"a":' * 5000, '{"model":"sim/echo","messages":"\\ud800"}',
+                                  b'{"model":"sim/echo","messages":"\xff\xfe"}', '{"model":5}', '{"model":"sim/echo"} trailing',
+                                  '{"model":"sim/echo","model":"x/y","messages":[]}', '{"model":"a' + "b" * 100000 + '/c"}'])
+def test_odd_bodies_are_refused_or_passed_never_fatal(gateway, body):
+    """Whatever JSON-like thing arrives, the answer is a proper one and the gateway lives."""
+    got = gateway.post("/v1/chat/completions", body)
+    assert 200 <= got.status_code < 500 and got.headers["content-type"].startswith("application/json")
+    assert gateway.post("/v1/chat/completions", kit.chat()).status_code == 200
+
+
+@pytest.mark.parametrize("value", [{"tags": "x"}, {"tags": ["x"] * 40}, {"user_id": "u" * 400}, {"extra": []},
+                                   {"extra": {f"k{n}": 1 for n in range(40)}}, "text"])
+def test_the_requesty_object_has_limits(gateway, value):
+    """More or longer labels than documented are 400 and named."""
+    got = gateway.post("/v1/chat/completions", kit.chat(requesty=value))
+    assert got.status_code == 400 and "requesty" in got.text

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tokens and money: what the provider counted is what the client is shown and what the ledger holds."""
+import json
+
+import pytest
+
+import kit
+
+
+def stream(gateway, model="sim/gpt+words=12", **more):
+    got = gateway.post("/v1/chat/completions", kit.chat(model, stream=True, **more))
+    assert got.status_code == 200, got.text
+    return got.content
+
+
+def agree(row, entry):
+    """The ledger's row and the simulator's bill say the same."""
+    usage = kit.usage_of(row)
+    assert usage == {"input": entry["input_tokens"], "cached": entry["cached_tokens"],
+                     "written": entry["cache_write_tokens"], "output": entry["output_tokens"],
+                     "reasoning": entry["reasoning_tokens"]}
+
+
+def test_usage_is_asked_for_and_hidden_when_the_client_did_not_ask(sim, gateway):
+    """A stream without stream_options shows no usage, yet the ledger has the provider's count."""
+    got = stream(gateway)
+    assert b'"usage"' not in got and kit.is_done(got)
+    assert json.loads(sim.last()["body"])["stream_options"]["include_usage"] is True
+    row = gateway.rows()[0]
+    agree(row, sim.bill()[0])
+    assert kit.basis(row) == "provider_final"
+    assert row["cost_nusd"] == kit.usage_of(row)["input"] * 1000 + kit.usage_of(row)["output"] * 2000
+
+
+def test_usage_is_shown_with_its_cost_when_the_client_asked(sim, gateway):
+    """With include_usage the last chunk carries usage and usage.cost."""
+    got = stream(gateway, stream_options={"include_usage": True})
+    usage = kit.chunks(got)[-1]["usage"]
+    row = gateway.rows()[0]
+    assert usage["cost"] == pytest.approx(row["cost_nusd"] / 1e9)
+    assert usage["completion_tokens"] == kit.usage_of(row)["output"]
+    agree(row, sim.bill()[0])
+
+
+@pytest.mark.parametrize("script", ["usage_null", "tool_calls_null"])
+def test_null_members_are_left_out(gateway, script):
+    """usage:null and tool_calls:null, which break some clients, are omitted; the text stays."""
+    got = stream(gateway, f"sim/gpt+words=12+{script}", stream_options={"include_usage": True})
+    plain = stream(gateway, "sim/gpt+words=12", stream_options={"include_usage": True})
+    assert b'"usage":null' not in got.replace(b" ", b"") and b'"tool_calls":null' not in got.replace(b" ", b"")
+    assert kit.text_of(kit.chunks(got)) == kit.text_of(kit.chunks(plain))
+    assert kit.chunks(got)[-1]["usage"]["completion_tokens"] > 0
+
+
+def test_anthropic_stream_usage_is_overwritten_not_added(sim, gateway):
+    """Anthropic's cumulative counts are taken as they stand at the end."""
+    got = gateway.post("/v1/messages", kit.messages("claude/claude+words=30", stream=True))
+    assert got.status_code == 200
+    row = gateway.rows()[0]
+    agree(row, sim.bill()[0])
+    shown = [json.loads(d) for n, d in kit.events(got.content) if n == "message_delta"][-1]["usage"]
+    assert shown["output_tokens"] == kit.usage_of(row)["output"]
+
+
+@pytest.mark.parametrize("kind", ["plain", "stream"])
+@pytest.mark.parametrize("path, body", [("/v1/chat/completions", kit.chat("sim/gpt+cached=3+reasoning=20")),
+                                        ("/v1/messages", kit.messages("claude/claude+cached=3+cache_write=2"))])
+def test_cached_and_reasoning_tokens_reach_the_ledger(sim, gateway, kind, path, body):
+    """Cache reads, cache writes and reasoning stand in their own columns and agree with the bill."""
+    body = dict(body, stream=kind == "stream")
+    assert gateway.post(path, body).status_code == 200
+    agree(gateway.rows()[0], sim.bill()[0])
+
+
+def test_two_usage_events_count_once(sim, gateway):
+    """A provider that reports usage twice is billed by the last."""
+    stream(gateway, "sim/gpt+two_usage")
+    agree(gateway.rows()[0], sim.bill()[0])
+
+
+def test_a_model_without_a_price_says_so(sim, gateway):
+    """A model that the catalogue does not know is called; its cost is unknown, not zero."""
+    got = gateway.post("/v1/chat/completions", kit.chat("sim/nobody-knows-me"))
+    assert got.status_code == 200 and got.json()["usage"].get("cost") is None
+    row = gateway.rows()[0]
+    assert row["cost_nusd"] in (None, -1)
+    assert gateway.access()[0]["cost"] is None
+
+
+def test_no_usage_from_a_compatible_server_is_estimated(gateway):
+    """A server that reports no usage is still used; the row says that the count is the gateway's."""
+    stream(gateway, "sim/gpt+no_usage+words=50")
+    row = gateway.rows()[0]
+    assert kit.basis(row) == "gateway_count" and kit.usage_of(row)["output"] > 20
+
+
+def test_the_access_line_says_what_happened_and_nothing_private(gateway):
+    """One JSON line a request with ids, model, status, times, tokens and cost."""
+    gateway.post("/v1/chat/completions", kit.chat("sim/gpt", content="a very private prompt"))
+    line = gateway.access()[0]
+    for name in ("ts", "level", "event", "req_id", "key_id", "model", "provider", "status", "ms", "tokens_in",
+                 "tokens_out", "cost", "attempts"):
+        assert name in line, name
+    assert line["status"] == 200 and line["model"] == "sim/gpt" and line["attempts"] == 1
+    assert "private" not in json.dumps(line)
+
+
+def test_many_answers_have_exactly_one_row_each(sim, gateway):
+    """After a mixed burst the ledger and the simulator's bill agree row by row."""
+    for turn in range(30):
+        kind = turn % 3
+        if kind == 0:
+            gateway.post("/v1/chat/completions", kit.chat(f"sim/gpt+words={turn + 1}"))
+        elif kind == 1:
+            stream(gateway, f"sim/gpt+words={turn + 1}")
+        else:
+            gateway.post("/v1/messages", kit.messages(f"claude/claude+words={turn + 1}", stream=True))
+    rows, bill = gateway.rows(30), sim.bill()
+    assert len(rows) == len(bill) == 30
+    for row, entry in zip(rows, bill):
+        agree(row, entry)
+    assert sum(r["cost_nusd"] for r in rows) == sum(1000 * e["input_tokens"] + 2000 * e["output_tokens"] for e in bill)
