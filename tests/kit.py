@@ -447,10 +447,10 @@ def providers(sim, ca_file=None):
 # Short timers, so that a fault is over soon.
 IMPATIENT = {"timeouts": {"connect": "1s", "header": "1s", "plain_header": "1s", "first_event": "1s",
                           "stream_idle": "1s", "total": "10s"}}
-CORS = {"cors_origins": ["https://app.example"]}
+CORS = {"cors": {"origins": ["https://app.example"]}}
 
 # What a token costs in the tests: 1 and 2 dollars a million, so that sums are read at a glance.
-PRICES = {"context_window": 200000, "input_price": "1", "output_price": "2"}
+PRICES = {"context_window": 200000, "input_price": "1", "output_price": "2", "cached_price": "0.1", "caching_price": "1.25"}
 
 
 def config_for(sim, models=(), **more):
@@ -475,8 +475,9 @@ def tls(certificate, key):
 
 # The request table's columns, in the words of the tests.
 def usage_of(row):
-    return {"input": row["input"] + row["cache_read"] + row["cache_write"], "cached": row["cache_read"],
-            "written": row["cache_write"], "output": row["output"], "reasoning": row["reasoning"]}
+    written = row["cache_write_5m"] + row["cache_write_1h"]
+    return {"input": row["input_uncached"] + row["cache_read"] + written, "cached": row["cache_read"],
+            "written": written, "output": row["output"], "reasoning": row["reasoning"]}
 
 
 def basis(row):

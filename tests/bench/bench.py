@@ -1,0 +1,381 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Sluice beside nginx as a plain proxy: same machine, same simulator, same run, rounds in turn.
+
+nginx only moves bytes. Sluice checks the key, reads the JSON, counts tokens, prices and journals. Both
+run on one core; the simulator and the load generator share the other. A round of the one
+follows a round of the other, and medians are compared, so that what else the machine does hits both. CPU is
+user and system time of the whole process (all threads) divided by completed requests or events.
+One failed answer voids the round, and a voided round ends the benchmark.
+
+    make bench              about four minutes
+    make bench QUICK=1      about one minute
+
+Exit code 8 when a figure misses its target.
+"""
+import argparse
+import contextlib
+import json
+import os
+import re
+import resource
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BINARY = os.environ.get("SLUICE_BIN", os.path.join(ROOT, "build", "sluice"))
+LOAD = os.path.join(ROOT, "build", "tests", "bench", "load")
+TICK_US = 1000000 / os.sysconf("SC_CLK_TCK")
+DONE = "data: [DONE]"
+CORES = sorted(os.sched_getaffinity(0))
+GATEWAY_CORE, OTHER_CORE = str(CORES[0]), str(CORES[-1])
+
+
+def say(text):
+    print(text, flush=True)
+
+
+class Failed(Exception):
+    """A round that does not count, and why."""
+
+
+class Bench:
+    def __init__(self, home, quick):
+        self.home, self.quick = home, quick
+        self.children = []
+        self.rows = []
+        self.missed = []
+
+    # ---- processes ----
+
+    def start(self, name, command, core, ready):
+        """Starts a program pinned to a core; returns (process, match of `ready` in its output)."""
+        log = os.path.join(self.home, name + ".log")
+        with open(log, "wb") as out:
+            child = subprocess.Popen(["taskset", "-c", core] + command, cwd=self.home, stdin=subprocess.DEVNULL,
+                                     stdout=out, stderr=subprocess.STDOUT)
+        self.children.append(child)
+        end = time.monotonic() + 10
+        while ready:
+            with open(log, encoding="utf-8", errors="replace") as f:
+                text = f.read()
+            found = re.search(ready, text)
+            if found:
+                return child, found
+            if child.poll() is not None or time.monotonic() > end:
+                raise Failed(f"{name} did not start: {text[-2000:]}")
+            time.sleep(0.01)
+        return child, None
+
+    def stop(self, child):
+        if child.poll() is None:
+            child.send_signal(signal.SIGTERM)
+            try:
+                child.wait(20)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+
+    def stop_all(self):
+        for child in reversed(self.children):
+            self.stop(child)
+
+    def start_sim(self):
+        _, found = self.start("sim", [BINARY, "sim", "--listen", "127.0.0.1:0"], OTHER_CORE, r"listening on (\S+):(\d+)")
+        self.sim_port = int(found.group(2))
+
+    def start_sluice(self, name="sluice"):
+        data = os.path.join(self.home, name)
+        config = {"listen": "127.0.0.1:0", "data_dir": data, "workers": 1, "log": {"format": "json", "file": data + ".jsonl"},
+                  "limits": {"max_connections": 100000},
+                  "providers": {"sim": {"type": "sim", "base_url": f"http://127.0.0.1:{self.sim_port}", "api_key": "x"}},
+                  "models": {f"sim/{m}": {"context_window": 200000, "input_price": "1", "output_price": "2"}
+                             for m in (self.plain_model, self.stream_model, self.slow_model)}}
+        path = data + ".yaml"
+        with open(path, "w", encoding="utf-8") as f:
+            json.dump(config, f)
+        if os.path.exists(data + ".jsonl"):
+            os.remove(data + ".jsonl")
+        child, _ = self.start(name, [BINARY, "serve", "-c", path], GATEWAY_CORE, None)
+        port = self.wait_port(child, data + ".jsonl")
+        key = subprocess.run([BINARY, "keys", "create", "--name", f"bench{time.time_ns()}", "--secret-only", "-c", path],
+                             capture_output=True, text=True, check=True).stdout.strip()
+        return child, port, key
+
+    @staticmethod
+    def wait_port(child, log):
+        end = time.monotonic() + 10
+        while time.monotonic() < end and child.poll() is None:
+            with contextlib.suppress(OSError):
+                with open(log, encoding="utf-8") as f:
+                    for line in f:
+                        if '"event":"ready"' in line.replace(" ", ""):
+                            return int(json.loads(line)["port"])
+            time.sleep(0.002)
+        raise Failed("sluice did not start")
+
+    def start_nginx(self):
+        nginx = next((p for p in (shutil.which("nginx"), "/usr/sbin/nginx", os.path.join(ROOT, "build/nginx/usr/sbin/nginx"))
+                      if p and os.path.exists(p)), None)
+        if nginx is None:
+            raise Failed("nginx is not installed (scripts/setup.sh bench)")
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            port = s.getsockname()[1]
+        with open(os.path.join(self.home, "nginx.conf"), "w", encoding="utf-8") as f:
+            f.write(f"""
+worker_processes 1; daemon off; pid {self.home}/nginx.pid; error_log {self.home}/nginx.err crit;
+worker_rlimit_nofile 65536; {"user root;" if os.getuid() == 0 else ""}
+events {{ worker_connections 32768; }}
+http {{
+  access_log off; keepalive_timeout 300; keepalive_requests 100000000; tcp_nodelay on;
+  client_body_temp_path {self.home}/t1; proxy_temp_path {self.home}/t2; fastcgi_temp_path {self.home}/t3;
+  uwsgi_temp_path {self.home}/t4; scgi_temp_path {self.home}/t5; client_body_buffer_size 64k;
+  upstream sim {{ server 127.0.0.1:{self.sim_port}; keepalive 256; keepalive_requests 100000000; }}
+  server {{
+    listen 127.0.0.1:{port} reuseport;
+    proxy_http_version 1.1; proxy_set_header Connection "";
+    location / {{ proxy_pass http://sim; }}
+    location /stream/ {{ proxy_buffering off; proxy_pass http://sim/; }}
+  }}
+}}
+""")
+        child, _ = self.start("nginx", [nginx, "-e", f"{self.home}/nginx.err", "-c", f"{self.home}/nginx.conf", "-p", self.home],
+                              GATEWAY_CORE, None)
+        end = time.monotonic() + 5
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                return child, port
+            except OSError as e:
+                if time.monotonic() > end or child.poll() is not None:
+                    raise Failed(f"nginx did not start: {e}") from e
+                time.sleep(0.02)
+
+    # ---- measuring ----
+
+    @staticmethod
+    def cpu_us(child):
+        """User and system time of a process and its children, all threads."""
+        pids = [child.pid]
+        with contextlib.suppress(OSError):
+            with open(f"/proc/{child.pid}/task/{child.pid}/children", encoding="ascii") as f:
+                pids += [int(p) for p in f.read().split()]
+        total = 0
+        for pid in pids:
+            with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as f:
+                fields = f.read().rpartition(")")[2].split()
+            total += (int(fields[11]) + int(fields[12])) * TICK_US
+        return total
+
+    @staticmethod
+    def resident_kib(child):
+        with open(f"/proc/{child.pid}/smaps_rollup", encoding="ascii") as f:
+            text = f.read()
+        return sum(int(n) for n in re.findall(r"^(?:Private_Dirty|Private_Clean|Shared_Clean|Shared_Dirty):\s+(\d+)", text, re.M))
+
+    def load_command(self, port, model, stream, path, connections, seconds, key=None, more=()):
+        body = os.path.join(self.home, f"body-{model.replace('/', '-')}.json")
+        if not os.path.exists(body):
+            document = {"model": model, "messages": [{"role": "user", "content": "x" * 1900}]}
+            if stream:
+                document["stream"] = True
+            with open(body, "w", encoding="utf-8") as f:
+                json.dump(document, f)
+        command = ["taskset", "-c", OTHER_CORE, LOAD, "--port", str(port), "--path", path, "--connections", str(connections),
+                   "--seconds", str(seconds), "--body", body, *more]
+        if key:
+            command += ["--header", f"Authorization: Bearer {key}"]
+        return command
+
+    def load(self, *arguments, **more):
+        done = subprocess.run(self.load_command(*arguments, **more), stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        try:
+            result = json.loads(done.stdout)
+        except ValueError:
+            raise Failed(f"the load generator failed: {done.stdout}{done.stderr}") from None
+        if result["failed"] or not result["completed"]:
+            raise Failed(f"{result['failed']} failed answers void the round: {result['why']}")
+        return result
+
+    def row(self, what, ours, theirs, unit, target):
+        """One line of the table; target is (limit, of what) or None."""
+        ratio = ours / theirs if theirs else None
+        verdict = ""
+        if target is not None:
+            value = ratio if theirs else ours
+            good = value <= target
+            verdict = "ok" if good else "MISSED"
+            if not good:
+                self.missed.append(what)
+        self.rows.append((what, ours, theirs, ratio, unit, target, verdict))
+        show = f"  {what}: {ours:.2f} {unit}"
+        if theirs:
+            show += f", nginx {theirs:.2f}, ratio {ratio:.2f}"
+        say(show + (f"  (target {target}: {verdict})" if target is not None else ""))
+
+    def compare_cpu(self, what, stream, rounds, seconds):
+        """CPU a request (or an event), nginx and Sluice in turn."""
+        model = self.stream_model if stream else self.plain_model
+        more = ("--expect", DONE) if stream else ()
+        ours, theirs, rates = [], [], ([], [])
+        unit = "events" if stream else "completed"
+        for turn in range(rounds + 1):
+            for side in (0, 1):
+                child, port = (self.nginx, self.nginx_port) if side == 0 else (self.sluice, self.sluice_port)
+                path = ("/stream" if stream and side == 0 else "") + "/v1/chat/completions"
+                before = self.cpu_us(child)
+                result = self.load(port, model if side == 0 else "sim/" + model, stream, path, 64,
+                                   seconds if turn else 0.5, key=self.key if side else None, more=more)
+                used = self.cpu_us(child) - before
+                if turn == 0:
+                    continue  # warm-up
+                (ours if side else theirs).append(used / result[unit])
+                rates[side].append(result[unit] / result["seconds"])
+        self.row(f"CPU, {what}", statistics.median(ours), statistics.median(theirs), "us", 1.0)
+        say(f"    rates in these rounds: sluice {statistics.median(rates[1]):.0f}/s, nginx {statistics.median(rates[0]):.0f}/s")
+
+    def compare_latency(self, rounds, seconds):
+        """What each adds to a request at one connection, against the simulator asked directly."""
+        got = {"direct": [], "nginx": [], "sluice": []}
+        for turn in range(rounds + 1):
+            for name, port, model, key in (("direct", self.sim_port, self.plain_model, None),
+                                           ("nginx", self.nginx_port, self.plain_model, None),
+                                           ("sluice", self.sluice_port, "sim/" + self.plain_model, self.key)):
+                result = self.load(port, model, False, "/v1/chat/completions", 1, seconds if turn else 0.3, key=key)
+                if turn:
+                    got[name].append((result["p50_us"], result["p99_us"]))
+        for index, name in ((0, "p50"), (1, "p99")):
+            middle = {k: statistics.median(v[index] for v in values) for k, values in got.items()}
+            self.row(f"added latency {name}, 1 connection", middle["sluice"] - middle["direct"],
+                     max(middle["nginx"] - middle["direct"], 1), "us", 1.0)
+            say(f"    direct {middle['direct']:.0f} us")
+
+    @contextlib.contextmanager
+    def held(self, *arguments, **more):
+        """Connections that stay as they are inside the block."""
+        child = subprocess.Popen(self.load_command(*arguments, **more), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        try:
+            line = child.stdout.readline()
+            if line.strip() != "ready":
+                raise Failed(f"the connections could not be held: {line}")
+            yield
+        finally:
+            child.stdin.close()
+            child.wait(60)
+
+    def memory(self, connections, streams):
+        """Resident memory of a fresh gateway: idle, with idle connections, with live streams."""
+        child, port, key = self.start_sluice("memory")
+        self.load(port, "sim/" + self.plain_model, False, "/v1/chat/completions", 1, 0.2, key=key)
+        time.sleep(0.3)
+        idle = self.resident_kib(child)
+        self.row("memory, idle", idle / 1024, None, "MiB", 12)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        room = (hard if hard != resource.RLIM_INFINITY else 1 << 20) - 500
+        connections, streams = min(connections, room), min(streams, room // 2)
+        spread = ("--addresses", "8")
+        with self.held(port, "idle", False, "/livez", connections, 0, key=key, more=("--get", "--hold", "idle", *spread)):
+            time.sleep(0.5)
+            held = self.resident_kib(child)
+        self.row(f"memory, {connections} idle connections", held / 1024, None, "MiB", None)
+        say(f"    {(held - idle) / connections:.2f} KiB a connection")
+        self.stop(child)
+        child, port, key = self.start_sluice("memory2")
+        self.load(port, "sim/" + self.plain_model, False, "/v1/chat/completions", 1, 0.2, key=key)
+        idle = self.resident_kib(child)
+        with self.held(port, "sim/" + self.slow_model, True, "/v1/chat/completions", streams, 0, key=key,
+                       more=("--hold", "stream", *spread)):
+            time.sleep(1.5)
+            held = self.resident_kib(child)
+        self.row(f"memory, {streams} live streams", held / 1024, None, "MiB", None)
+        self.row("memory a live stream", (held - idle) / streams, None, "KiB", 40)
+        self.stop(child)
+
+    def start_up(self, rounds):
+        """From the start of the process to the first answer, with a database that is there."""
+        child, port, key = self.start_sluice("start")
+        self.stop(child)
+        path = os.path.join(self.home, "start.yaml")
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            port = s.getsockname()[1]
+        took = []
+        body = json.dumps({"model": "sim/" + self.plain_model, "messages": [{"role": "user", "content": "hi"}]}).encode()
+        for _ in range(rounds):
+            started = time.monotonic()
+            child, _ = self.start("start", [BINARY, "serve", "-c", path, "--listen", f"127.0.0.1:{port}"], GATEWAY_CORE, None)
+            request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/chat/completions", body,
+                                             {"Authorization": f"Bearer {key}", "Content-Type": "application/json"})
+            while True:
+                try:
+                    with urllib.request.urlopen(request, timeout=5) as answer:
+                        answer.read()
+                    break
+                except OSError:
+                    if time.monotonic() - started > 10:
+                        raise Failed("no answer after the start") from None
+                    time.sleep(0.001)
+            took.append((time.monotonic() - started) * 1000)
+            self.stop(child)
+        self.row("start-up to first answer", statistics.median(took), None, "ms", 100)
+
+    # ---- all of it ----
+
+    plain_model, stream_model, slow_model = "gpt+bytes=1500", "gpt+events=100", "gpt+events=3000+gap=100"
+
+    def run(self):
+        rounds, seconds = (2, 1.5) if self.quick else (5, 4)
+        self.start_sim()
+        self.nginx, self.nginx_port = self.start_nginx()
+        self.sluice, self.sluice_port, self.key = self.start_sluice()
+        say(f"gateway on core {GATEWAY_CORE}, simulator and load on core {OTHER_CORE}; {rounds} rounds of {seconds} s each in turn")
+        self.compare_cpu("2 KB chat request, 64 connections", False, rounds, seconds)
+        self.compare_cpu("event of a 100-event stream, 64 connections", True, rounds, seconds)
+        self.compare_latency(rounds, 1 if self.quick else 2)
+        self.memory(*((2000, 1000) if self.quick else (10000, 5000)))
+        self.start_up(5 if self.quick else 11)
+
+    def table(self):
+        say("")
+        say(f"{'figure':<52}{'sluice':>10}{'nginx':>10}{'ratio':>8}  {'unit':<5}{'target':>9}")
+        for what, ours, theirs, ratio, unit, target, verdict in self.rows:
+            say(f"{what:<52}{ours:>10.2f}{f'{theirs:.2f}' if theirs else '-':>10}{f'{ratio:.2f}' if ratio else '-':>8}"
+                f"  {unit:<5}{f'<= {target}' if target is not None else '-':>9}  {verdict}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="about a minute, fewer connections")
+    options = parser.parse_args()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (65536, max(hard, 65536)))
+    for needed in (BINARY, LOAD):
+        if not os.path.exists(needed):
+            say(f"bench: {needed} is not there; run `make build` first")
+            return 1
+    with tempfile.TemporaryDirectory(prefix="sluice-bench-") as home:
+        os.chmod(home, 0o755)
+        bench = Bench(home, options.quick)
+        try:
+            bench.run()
+        except Failed as e:
+            say(f"bench: {e}")
+            return 1
+        finally:
+            bench.stop_all()
+            bench.table()
+    return 8 if bench.missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
