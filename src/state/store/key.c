@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "state/store/store.h"
+#include <stdio.h>
+
+static const char *const permission_names[] = {"none", "read", "write"};
+
+const char *permission_name(enum permission p)
+{
+	return permission_names[p];
+}
+
+bool permission_read(struct span text, enum permission *out)
+{
+	for (int i = PERMISSION_NONE; i <= PERMISSION_WRITE; i++) {
+		if (span_is(text, permission_names[i])) {
+			*out = (enum permission)i;
+			return true;
+		}
+	}
+	return false;
+}
+
+bool key_insert(struct store *s, const struct key_row *k, struct err *err)
+{
+	const struct db_value v[] = {db_blob(span_from(k->id.bytes, sizeof(k->id.bytes))),
+		db_text(span_of(k->public_id)), db_blob(span_from(k->sha256, sizeof(k->sha256))),
+		db_text(span_of(k->name)), db_int(k->manage), db_int(k->completions),
+		db_int(k->created_ms), db_int(k->expires_ms)};
+	struct err why = {0};
+
+	if (db_run(s->db, "INSERT INTO key VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)", v, 8, NULL,
+		    NULL, &why))
+		return true;
+	if (why.code == ERR_CONFLICT)
+		return err_set(err, ERR_CONFLICT, "there is a key named \"%s\" already", k->name);
+	return err_set(err, why.code, "%s", why.text);
+}
+
+bool key_delete(struct store *s, const struct id *id, bool *existed, struct err *err)
+{
+	const struct db_value v[] = {db_blob(span_from(id->bytes, sizeof(id->bytes)))};
+
+	if (!db_run(s->db, "DELETE FROM key WHERE id = ?1", v, 1, NULL, NULL, err))
+		return false;
+	*existed = db_changes(s->db) > 0;
+	return true;
+}
+
+struct each_key {
+	bool (*each)(void *user, const struct key_row *k);
+	void *user;
+	bool damaged;
+};
+
+static bool take_bytes(void *to, size_t n, struct span from)
+{
+	if (from.n != n)
+		return false;
+	memcpy(to, from.p, n);
+	return true;
+}
+
+static bool take_text(char *to, size_t room, struct span from)
+{
+	return snprintf(to, room, "%.*s", SPAN_ARG(from)) < (int)room;
+}
+
+static bool on_key(void *user, const struct db_row *r)
+{
+	struct each_key *e = user;
+	struct key_row k = {0};
+	int64_t manage = db_get_int(r, 4), completions = db_get_int(r, 5);
+
+	e->damaged = !take_bytes(k.id.bytes, sizeof(k.id.bytes), db_get_blob(r, 0)) ||
+		     !take_text(k.public_id, sizeof(k.public_id), db_get_text(r, 1)) ||
+		     !take_bytes(k.sha256, sizeof(k.sha256), db_get_blob(r, 2)) ||
+		     !take_text(k.name, sizeof(k.name), db_get_text(r, 3)) ||
+		     manage < PERMISSION_NONE || manage > PERMISSION_WRITE ||
+		     completions < PERMISSION_NONE || completions > PERMISSION_WRITE;
+	if (e->damaged)
+		return false;
+	k.manage = (enum permission)manage;
+	k.completions = (enum permission)completions;
+	k.created_ms = db_get_int(r, 6);
+	k.expires_ms = db_get_int(r, 7);
+	return e->each(e->user, &k);
+}
+
+bool key_each(struct store *s, bool (*each)(void *user, const struct key_row *k), void *user,
+	struct err *err)
+{
+	struct each_key e = {.each = each, .user = user};
+
+	if (!db_run(s->db,
+		    "SELECT id, public_id, sha256, name, manage, completions, created_ms, "
+		    "expires_ms FROM key "
+		    "ORDER BY created_ms, id",
+		    NULL, 0, on_key, &e, err))
+		return false;
+	return !e.damaged || err_set(err, ERR_CORRUPT, "a row of the table key is damaged");
+}

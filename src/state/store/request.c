@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "state/store/store.h"
+
+static const char *const basis_names[BASIS_COUNT] = {[BASIS_NONE] = "none",
+	[BASIS_PROVIDER_FINAL] = "provider_final",
+	[BASIS_PROVIDER_PARTIAL] = "provider_partial",
+	[BASIS_GATEWAY_COUNT] = "gateway_count",
+	[BASIS_CRASH] = "crash_estimate"};
+static const char *const outcome_names[OUTCOME_COUNT] = {[OUTCOME_OK] = "ok",
+	[OUTCOME_CLIENT_ERROR] = "client_error",
+	[OUTCOME_PROVIDER_ERROR] = "provider_error",
+	[OUTCOME_GATEWAY_ERROR] = "gateway_error",
+	[OUTCOME_CANCELLED] = "cancelled",
+	[OUTCOME_INTERRUPTED] = "interrupted",
+	[OUTCOME_CRASHED] = "crashed"};
+
+const char *request_basis_name(enum request_basis b)
+{
+	return basis_names[b];
+}
+
+const char *request_outcome_name(enum request_outcome o)
+{
+	return outcome_names[o];
+}
+
+static int find_name(const char *const *names, int n, struct span text)
+{
+	for (int i = 0; i < n; i++)
+		if (span_is(text, names[i]))
+			return i;
+	return 0;
+}
+
+static struct db_value text_or_null(struct span s)
+{
+	return s.n > 0 ? db_text(s) : db_null();
+}
+
+#define COLUMNS                                                                                    \
+	"id, final, key_id, started_ms, duration_us, first_token_us, overhead_us, op, "            \
+	"model_asked, "                                                                            \
+	"provider, model_served, user_id, trace_id, tags, extra, referer, title, upstream_id, "    \
+	"status, attempts, stream, outcome, basis, usage_present, input_uncached, cache_read, "    \
+	"cache_write_5m, cache_write_1h, input_audio, output, reasoning, output_audio, cost_nusd"
+
+/* A final row is never replaced: a batch that is ingested twice changes nothing. */
+static const char put_sql[] =
+	"INSERT INTO request (" COLUMNS
+	") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, "
+	"?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, "
+	"?31, "
+	"?32, ?33) ON CONFLICT (id) DO UPDATE SET final = excluded.final, duration_us = "
+	"excluded.duration_us, first_token_us = excluded.first_token_us, overhead_us = "
+	"excluded.overhead_us, upstream_id = excluded.upstream_id, status = excluded.status, "
+	"attempts = "
+	"excluded.attempts, outcome = excluded.outcome, basis = excluded.basis, usage_present = "
+	"excluded.usage_present, input_uncached = excluded.input_uncached, cache_read = "
+	"excluded.cache_read, cache_write_5m = excluded.cache_write_5m, cache_write_1h = "
+	"excluded.cache_write_1h, input_audio = excluded.input_audio, output = excluded.output, "
+	"reasoning = excluded.reasoning, output_audio = excluded.output_audio, cost_nusd = "
+	"excluded.cost_nusd WHERE request.final = 0";
+
+bool request_put(struct store *s, const struct request_row *r, bool final, struct err *err)
+{
+	const struct llm_usage *u = &r->usage;
+	const struct db_value v[] = {db_blob(span_from(r->id.bytes, sizeof(r->id.bytes))),
+		db_int(final), db_blob(span_from(r->key_id.bytes, sizeof(r->key_id.bytes))),
+		db_int(r->started_ms), db_int(r->duration_us),
+		r->first_token_us >= 0 ? db_int(r->first_token_us) : db_null(),
+		db_int(r->overhead_us), db_text(r->op), db_text(r->model_asked),
+		db_text(r->provider), db_text(r->model_served), text_or_null(r->user_id),
+		text_or_null(r->trace_id), text_or_null(r->tags), text_or_null(r->extra),
+		text_or_null(r->referer), text_or_null(r->title), text_or_null(r->upstream_id),
+		db_int(r->status), db_int(r->attempts), db_int(r->stream),
+		db_text(span_of(outcome_names[r->outcome])),
+		db_text(span_of(basis_names[r->basis])), db_int(u->present),
+		db_int(u->input_uncached), db_int(u->cache_read), db_int(u->cache_write_5m),
+		db_int(u->cache_write_1h), db_int(u->input_audio), db_int(u->output),
+		db_int(u->reasoning), db_int(u->output_audio),
+		r->cost_nusd != COST_UNKNOWN ? db_int(r->cost_nusd) : db_null()};
+
+	return db_run(s->db, put_sql, v, sizeof(v) / sizeof(v[0]), NULL, NULL, err);
+}
+
+struct each_request {
+	bool (*each)(void *user, const struct request_row *r, bool final);
+	void *user;
+};
+
+static void read_usage(const struct db_row *r, struct llm_usage *u)
+{
+	u->present = db_get_int(r, 23) != 0;
+	u->input_uncached = db_get_int(r, 24);
+	u->cache_read = db_get_int(r, 25);
+	u->cache_write_5m = db_get_int(r, 26);
+	u->cache_write_1h = db_get_int(r, 27);
+	u->input_audio = db_get_int(r, 28);
+	u->output = db_get_int(r, 29);
+	u->reasoning = db_get_int(r, 30);
+	u->output_audio = db_get_int(r, 31);
+}
+
+static bool on_request(void *user, const struct db_row *r)
+{
+	struct each_request *e = user;
+	struct request_row row = {.started_ms = db_get_int(r, 3),
+		.duration_us = db_get_int(r, 4),
+		.first_token_us = db_is_null(r, 5) ? -1 : db_get_int(r, 5),
+		.overhead_us = db_get_int(r, 6),
+		.op = db_get_text(r, 7),
+		.model_asked = db_get_text(r, 8),
+		.provider = db_get_text(r, 9),
+		.model_served = db_get_text(r, 10),
+		.user_id = db_get_text(r, 11),
+		.trace_id = db_get_text(r, 12),
+		.tags = db_get_text(r, 13),
+		.extra = db_get_text(r, 14),
+		.referer = db_get_text(r, 15),
+		.title = db_get_text(r, 16),
+		.upstream_id = db_get_text(r, 17),
+		.status = (int)db_get_int(r, 18),
+		.attempts = (int)db_get_int(r, 19),
+		.stream = db_get_int(r, 20) != 0,
+		.outcome = (enum request_outcome)find_name(
+			outcome_names, OUTCOME_COUNT, db_get_text(r, 21)),
+		.basis =
+			(enum request_basis)find_name(basis_names, BASIS_COUNT, db_get_text(r, 22)),
+		.cost_nusd = db_is_null(r, 32) ? COST_UNKNOWN : db_get_int(r, 32)};
+	struct span id = db_get_blob(r, 0), key_id = db_get_blob(r, 2);
+
+	if (id.n == sizeof(row.id.bytes))
+		memcpy(row.id.bytes, id.p, id.n);
+	if (key_id.n == sizeof(row.key_id.bytes))
+		memcpy(row.key_id.bytes, key_id.p, key_id.n);
+	read_usage(r, &row.usage);
+	return e->each(e->user, &row, db_get_int(r, 1) != 0);
+}
+
+bool request_each(struct store *s, int64_t from_ms, int limit,
+	bool (*each)(void *user, const struct request_row *r, bool final), void *user,
+	struct err *err)
+{
+	struct each_request e = {each, user};
+	const struct db_value v[] = {db_int(from_ms), db_int(limit)};
+
+	return db_run(s->db,
+		"SELECT " COLUMNS
+		" FROM request WHERE started_ms >= ?1 ORDER BY started_ms, id LIMIT ?2",
+		v, 2, on_request, &e, err);
+}
+
+bool request_close_open(struct store *s, int64_t *closed, struct err *err)
+{
+	const struct db_value v[] = {db_text(span_of(outcome_names[OUTCOME_CRASHED])),
+		db_text(span_of(basis_names[BASIS_CRASH]))};
+
+	if (!db_run(s->db, "UPDATE request SET final = 1, outcome = ?1, basis = ?2 WHERE final = 0",
+		    v, 2, NULL, NULL, err))
+		return false;
+	*closed = db_changes(s->db);
+	return true;
+}
+
+static bool on_sum(void *user, const struct db_row *r)
+{
+	struct request_sum *sum = user;
+
+	*sum = (struct request_sum){.rows = db_get_int(r, 0),
+		.cost_nusd = db_get_int(r, 1),
+		.unpriced = db_get_int(r, 2)};
+	sum->usage = (struct llm_usage){.present = true,
+		.input_uncached = db_get_int(r, 3),
+		.cache_read = db_get_int(r, 4),
+		.cache_write_5m = db_get_int(r, 5),
+		.cache_write_1h = db_get_int(r, 6),
+		.input_audio = db_get_int(r, 7),
+		.output = db_get_int(r, 8),
+		.reasoning = db_get_int(r, 9),
+		.output_audio = db_get_int(r, 10)};
+	return true;
+}
+
+bool request_sum(struct store *s, struct request_sum *out, struct err *err)
+{
+	return db_run(s->db,
+		"SELECT count(*), coalesce(sum(cost_nusd), 0), count(*) - count(cost_nusd), "
+		"coalesce(sum(input_uncached), 0), coalesce(sum(cache_read), 0), "
+		"coalesce(sum(cache_write_5m), 0), coalesce(sum(cache_write_1h), 0), "
+		"coalesce(sum(input_audio), 0), coalesce(sum(output), 0), coalesce(sum(reasoning), "
+		"0), "
+		"coalesce(sum(output_audio), 0) FROM request",
+		NULL, 0, on_sum, out, err);
+}

@@ -1,0 +1,6 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* schema - the numbered files of schema/, as the build embeds them; NUL-terminated. */
+#include "machine/base/span.h"
+
+extern const struct span store_schema_0001;
