@@ -182,6 +182,12 @@ http {{
         return sum(int(n) for n in re.findall(r"^(?:Private_Dirty|Private_Clean|Shared_Clean|Shared_Dirty):\s+(\d+)", text, re.M))
 
     def load_command(self, port, model, stream, path, connections, seconds, key=None, more=()):
+        command = ["taskset", "-c", OTHER_CORE, LOAD, "--port", str(port), "--path", path, "--connections", str(connections),
+                   "--seconds", str(seconds), *more]
+        if key:
+            command += ["--header", f"Authorization: Bearer {key}"]
+        if "--get" in more:
+            return command
         body = os.path.join(self.home, f"body-{model.replace('/', '-')}.json")
         if not os.path.exists(body):
             document = {"model": model, "messages": [{"role": "user", "content": "x" * 1900}]}
@@ -189,11 +195,7 @@ http {{
                 document["stream"] = True
             with open(body, "w", encoding="utf-8") as f:
                 json.dump(document, f)
-        command = ["taskset", "-c", OTHER_CORE, LOAD, "--port", str(port), "--path", path, "--connections", str(connections),
-                   "--seconds", str(seconds), "--body", body, *more]
-        if key:
-            command += ["--header", f"Authorization: Bearer {key}"]
-        return command
+        return command + ["--body", body]
 
     def load(self, *arguments, **more):
         done = subprocess.run(self.load_command(*arguments, **more), stdin=subprocess.DEVNULL, capture_output=True, text=True)
