@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "machine/base/json.h"
 #include <stdlib.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 /*
  * yyjson guesses the number of values from the size of the text; with this much memory a usual
  * document never asks for more.
  */
 #define POOL_BYTES(n) ((n)*4 + 4096)
+#define MAX_TEXT_BYTES (SIZE_MAX / 32)
 
 /* What the allocator of a document outside the scratch knows of the text. */
 struct guard {
@@ -15,6 +19,7 @@ struct guard {
 };
 
 static const char *skip_string(const char *p, const char *end);
+static const char *next_mark(const char *p, const char *end);
 
 /* The nesting of text that need not be valid; brackets in strings do not count. */
 static bool is_too_deep(struct span text)
@@ -22,26 +27,14 @@ static bool is_too_deep(struct span text)
 	const char *p = text.p, *end = text.p + text.n;
 	int depth = 0;
 
-	while (p < end) {
-		switch (*p) {
-		case '"':
+	while (p != NULL && (p = next_mark(p, end)) < end) {
+		if (*p == '"') {
 			p = skip_string(p, end);
-			if (p == NULL)
-				return false;
 			continue;
-		case '{':
-		case '[':
-			if (++depth > JSON_MAX_DEPTH)
-				return true;
-			break;
-		case '}':
-		case ']':
-			depth--;
-			break;
-		default:
-			break;
 		}
-		p++;
+		depth += (*p++ | 0x20) == '{' ? 1 : -1;
+		if (depth > JSON_MAX_DEPTH)
+			return true;
 	}
 	return false;
 }
@@ -90,60 +83,54 @@ static bool fits_depth(yyjson_doc *doc)
 	return true;
 }
 
-static bool refuse(struct span text, const yyjson_read_err *why, struct err *err)
+/* Why a document was not read; small, so that reading a good one stays cheap. */
+struct failure {
+	yyjson_read_err why;
+	bool too_deep;
+};
+
+static void explain(struct span text, const struct failure *f, struct err *err)
 {
 	size_t line = 1, column = 1, character = 0;
 
-	if (why->code == YYJSON_READ_ERROR_MEMORY_ALLOCATION)
-		return err_set(err, ERR_NO_MEMORY, NULL);
-	if (!yyjson_locate_pos(text.p, text.n, why->pos, &line, &column, &character))
-		return err_set(err, ERR_BAD_JSON, "%s", why->msg);
-	return err_set(err, ERR_BAD_JSON, "line %zu column %zu: %s", line, column, why->msg);
-}
-
-static bool refuse_depth(struct err *err)
-{
-	return err_set(
-		err, ERR_BAD_JSON, "line 1 column 1: nested deeper than %d levels", JSON_MAX_DEPTH);
+	if (f->too_deep)
+		err_set(err, ERR_BAD_JSON, "line 1 column 1: nested deeper than %d levels",
+			JSON_MAX_DEPTH);
+	else if (f->why.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION)
+		err_set(err, ERR_NO_MEMORY, NULL);
+	else if (yyjson_locate_pos(text.p, text.n, f->why.pos, &line, &column, &character))
+		err_set(err, ERR_BAD_JSON, "line %zu column %zu: %s", line, column, f->why.msg);
+	else
+		err_set(err, ERR_BAD_JSON, "%s", f->why.msg);
 }
 
 static yyjson_doc *read_with(const struct json_scratch *scratch, struct span text,
-	yyjson_read_flag flags, struct err *err)
+	yyjson_read_flag flags, struct failure *f)
 {
 	struct guard guard = {.text = text};
 	yyjson_alc alc = {guard_malloc, guard_realloc, guard_free, &guard};
-	yyjson_read_err why = {.code = YYJSON_READ_ERROR_MEMORY_ALLOCATION};
 	yyjson_alc pool;
 	yyjson_doc *doc = NULL;
 
-	if (text.n == 0) {
-		err_set(err, ERR_BAD_JSON, "line 1 column 1: there is nothing to read");
-		return NULL;
-	}
-	if (text.n > SIZE_MAX / 32) {
-		err_set(err, ERR_BAD_JSON, "line 1 column 1: too large");
-		return NULL;
-	}
+	f->why.code = YYJSON_READ_ERROR_MEMORY_ALLOCATION;
 	/* Numbers beyond a double stay text: they are the provider's business, not ours. */
 	flags |= YYJSON_READ_BIGNUM_AS_RAW;
+	if (text.n > MAX_TEXT_BYTES)
+		return NULL;
 	if (scratch != NULL && scratch->n >= POOL_BYTES(text.n) &&
 		yyjson_alc_pool_init(&pool, scratch->mem, scratch->n))
-		doc = yyjson_read_opts((char *)text.p, text.n, flags, &pool, &why);
-	if (doc == NULL && why.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION)
-		doc = yyjson_read_opts((char *)text.p, text.n, flags, &alc, &why);
-	if (doc == NULL) {
-		if (guard.too_deep)
-			refuse_depth(err);
-		else
-			refuse(text, &why, err);
+		doc = yyjson_read_opts((char *)text.p, text.n, flags, &pool, &f->why);
+	if (doc == NULL && f->why.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION)
+		doc = yyjson_read_opts((char *)text.p, text.n, flags, &alc, &f->why);
+	f->too_deep = guard.too_deep;
+	if (doc == NULL)
 		return NULL;
-	}
 	/* The guard lives on this stack; what is left to do for the document is to be freed. */
 	if (doc->alc.ctx == &guard)
 		doc->alc.ctx = NULL;
 	if (!fits_depth(doc)) {
+		f->too_deep = true;
 		json_free(doc);
-		refuse_depth(err);
 		return NULL;
 	}
 	return doc;
@@ -159,7 +146,17 @@ static int hex_digit(char c)
 
 yyjson_doc *json_read(const struct json_scratch *scratch, struct span text, struct err *err)
 {
-	return read_with(scratch, text, YYJSON_READ_NOFLAG, err);
+	struct failure f;
+	yyjson_doc *doc;
+
+	if (text.n == 0) {
+		err_set(err, ERR_BAD_JSON, "line 1 column 1: there is nothing to read");
+		return NULL;
+	}
+	doc = read_with(scratch, text, YYJSON_READ_NOFLAG, &f);
+	if (doc == NULL)
+		explain(text, &f, err);
+	return doc;
 }
 
 /* The code unit of the escape \uXXXX at p, or -1. */
@@ -205,28 +202,29 @@ static bool mend_surrogates(char *p, const char *end)
 
 yyjson_doc *json_read_loose(const struct json_scratch *scratch, struct span text, struct err *err)
 {
-	struct err why = {0};
-	yyjson_doc *doc = read_with(scratch, text, YYJSON_READ_ALLOW_INVALID_UNICODE, &why);
+	const yyjson_read_flag flags = YYJSON_READ_ALLOW_INVALID_UNICODE;
+	struct failure f;
+	yyjson_doc *doc;
 	char *copy;
 
+	if (text.n == 0)
+		return json_read(scratch, text, err);
+	doc = read_with(scratch, text, flags, &f);
 	if (doc != NULL)
 		return doc;
-	if (why.code == ERR_BAD_JSON && span_find(text, SPAN("\\u")) >= 0) {
+	if (f.why.code == YYJSON_READ_ERROR_INVALID_STRING && span_find(text, SPAN("\\u")) >= 0) {
 		copy = malloc(text.n);
 		if (copy == NULL) {
 			err_set(err, ERR_NO_MEMORY, NULL);
 			return NULL;
 		}
 		memcpy(copy, text.p, text.n);
-		if (mend_surrogates(copy, copy + text.n)) {
-			why = (struct err){0};
-			doc = read_with(scratch, (struct span){copy, text.n},
-				YYJSON_READ_ALLOW_INVALID_UNICODE, &why);
-		}
+		if (mend_surrogates(copy, copy + text.n))
+			doc = read_with(scratch, (struct span){copy, text.n}, flags, &f);
 		free(copy);
 	}
 	if (doc == NULL)
-		err_set(err, why.code, "%s", why.text);
+		explain(text, &f, err);
 	return doc;
 }
 
@@ -295,61 +293,108 @@ static const char *skip_blank(const char *p, const char *end)
 	return p;
 }
 
-/* p at the opening quote; returns what is behind the closing one. Long strings go by memchr. */
-static const char *skip_string(const char *p, const char *end)
+/* An even run of backslashes before the quote escapes itself, not the quote. */
+static bool is_escaped(const char *start, const char *quote)
 {
-	const char *start = ++p, *near;
+	const char *p = quote;
 
-	for (;;) {
-		near = end - p > 16 ? p + 16 : end;
-		while (p < near && *p != '"')
-			p++;
-		if (p == near) {
-			p = p < end ? memchr(p, '"', (size_t)(end - p)) : NULL;
-			if (p == NULL)
-				return NULL;
-		}
-		/* An even run of backslashes before the quote escapes itself, not the quote. */
-		near = p;
-		while (near > start && near[-1] == '\\')
-			near--;
-		if ((p - near) % 2 == 0)
-			return p + 1;
-		start = ++p;
-	}
+	while (p > start && p[-1] == '\\')
+		p--;
+	return (quote - p) % 2 != 0;
 }
 
-enum mark { MARK_NONE, MARK_STRING, MARK_OPEN, MARK_CLOSE };
+/* Which of 16 bytes are quotes, and which are quotes or brackets, a bit each. */
+#ifdef __SSE2__
+#define BLOCK_BYTES 16
 
-static const unsigned char marks[256] = {
-	['"'] = MARK_STRING,
-	['{'] = MARK_OPEN,
-	['['] = MARK_OPEN,
-	['}'] = MARK_CLOSE,
-	[']'] = MARK_CLOSE,
-};
+static unsigned quotes_in(const char *p)
+{
+	__m128i x = _mm_loadu_si128((const __m128i *)p);
+
+	return (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(x, _mm_set1_epi8('"')));
+}
+
+static unsigned marks_in(const char *p)
+{
+	__m128i x = _mm_loadu_si128((const __m128i *)p);
+	/* '[' and ']' differ from '{' and '}' in this one bit. */
+	__m128i folded = _mm_or_si128(x, _mm_set1_epi8(0x20));
+	__m128i hits = _mm_or_si128(_mm_cmpeq_epi8(x, _mm_set1_epi8('"')),
+		_mm_or_si128(_mm_cmpeq_epi8(folded, _mm_set1_epi8('{')),
+			_mm_cmpeq_epi8(folded, _mm_set1_epi8('}'))));
+
+	return (unsigned)_mm_movemask_epi8(hits);
+}
+#else
+#define BLOCK_BYTES 8
+
+static unsigned quotes_in(const char *p)
+{
+	unsigned hits = 0;
+
+	for (int i = 0; i < BLOCK_BYTES; i++)
+		hits |= (unsigned)(p[i] == '"') << i;
+	return hits;
+}
+
+static unsigned marks_in(const char *p)
+{
+	unsigned hits = 0;
+
+	for (int i = 0; i < BLOCK_BYTES; i++)
+		hits |= (unsigned)(p[i] == '"' || (p[i] | 0x20) == '{' || (p[i] | 0x20) == '}')
+			<< i;
+	return hits;
+}
+#endif
+
+/* p at the opening quote; returns what is behind the closing one. */
+static const char *skip_string(const char *p, const char *end)
+{
+	const char *start = ++p;
+
+	for (; end - p >= BLOCK_BYTES; p += BLOCK_BYTES)
+		for (unsigned hits = quotes_in(p); hits != 0; hits &= hits - 1) {
+			const char *quote = p + __builtin_ctz(hits);
+
+			if (!is_escaped(start, quote))
+				return quote + 1;
+		}
+	for (; p < end; p++)
+		if (*p == '"' && !is_escaped(start, p))
+			return p + 1;
+	return NULL;
+}
+
+/* The next quote or bracket, or `end`. */
+static const char *next_mark(const char *p, const char *end)
+{
+	for (; end - p >= BLOCK_BYTES; p += BLOCK_BYTES) {
+		unsigned hits = marks_in(p);
+
+		if (hits != 0)
+			return p + __builtin_ctz(hits);
+	}
+	while (p < end && *p != '"' && (*p | 0x20) != '{' && (*p | 0x20) != '}')
+		p++;
+	return p;
+}
 
 static const char *skip_container(const char *p, const char *end)
 {
 	size_t depth = 0;
 
-	while (p < end) {
-		switch (marks[(unsigned char)*p]) {
-		case MARK_STRING:
+	while ((p = next_mark(p, end)) < end) {
+		if (*p == '"') {
 			p = skip_string(p, end);
 			if (p == NULL)
 				return NULL;
 			continue;
-		case MARK_OPEN:
-			depth++;
-			break;
-		case MARK_CLOSE:
-			if (--depth == 0)
-				return p + 1;
-			break;
-		default:
-			break;
 		}
+		if ((*p | 0x20) == '{')
+			depth++;
+		else if (--depth == 0)
+			return p + 1;
 		p++;
 	}
 	return NULL;

@@ -285,3 +285,16 @@ void event_write(struct buf *out, struct span name, const struct cuts *c)
 	write_text(out, span_skip(c->text, at), &line_open);
 	buf_append_cstr(out, line_open ? "\n\n" : "\n");
 }
+
+void tap_garbage(struct tap *t)
+{
+	struct err why = t->error;
+
+	t->error = (struct err){0};
+	if (why.code == ERR_NO_MEMORY)
+		err_set(&t->error, ERR_NO_MEMORY, NULL);
+	else
+		err_set(&t->error, ERR_UPSTREAM_INVALID,
+			"The provider's stream holds an event that is not a JSON object%s%s",
+			why.text[0] != '\0' ? ": " : "", why.text);
+}

@@ -71,6 +71,9 @@ void cut_set(struct cuts *c, struct span object, const char *key, struct span ra
 /* Appends a framed event. A name of length 0: no event line. */
 void event_write(struct buf *out, struct span name, const struct cuts *c);
 
+/* t->error may hold why an event is no JSON; makes it the error of a stream. */
+void tap_garbage(struct tap *t);
+
 /* ---- errors ---- */
 
 /* What an error body says, in whatever shape. Spans point into the document or the body. */

@@ -10,14 +10,9 @@ static enum tap_verdict fail(struct tap *t, int status, const char *native_type,
 	return TAP_REPLACE;
 }
 
-static enum tap_verdict fail_garbage(struct tap *t, const struct err *why, struct buf *out)
+static enum tap_verdict fail_garbage(struct tap *t, struct buf *out)
 {
-	if (why->code == ERR_NO_MEMORY)
-		err_set(&t->error, ERR_NO_MEMORY, NULL);
-	else
-		err_set(&t->error, ERR_UPSTREAM_INVALID,
-			"The provider's stream holds an event that is not a JSON object%s%s",
-			why->text[0] != '\0' ? ": " : "", why->text);
+	tap_garbage(t);
 	return fail(t, err_row(t->error.code)->status, NULL, out);
 }
 
@@ -105,7 +100,6 @@ static enum tap_verdict read_event(
 
 enum tap_verdict anthropic_tap(struct tap *t, struct span name, struct span data, struct buf *out)
 {
-	struct err why = {0};
 	enum tap_verdict verdict;
 	yyjson_doc *doc;
 
@@ -113,13 +107,13 @@ enum tap_verdict anthropic_tap(struct tap *t, struct span name, struct span data
 	data = span_trim(data);
 	if (data.n == 0)
 		return TAP_PASS;
-	doc = json_read_loose(t->scratch, data, &why);
+	doc = json_read_loose(t->scratch, data, &t->error);
 	if (doc == NULL)
-		return fail_garbage(t, &why, out);
+		return fail_garbage(t, out);
 	if (yyjson_is_obj(yyjson_doc_get_root(doc)))
 		verdict = read_event(t, yyjson_doc_get_root(doc), name, data, out);
 	else
-		verdict = fail_garbage(t, &why, out);
+		verdict = fail_garbage(t, out);
 	json_free(doc);
 	return verdict;
 }

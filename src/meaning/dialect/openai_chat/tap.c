@@ -4,9 +4,10 @@
 /* What one chunk holds, found in one walk. */
 struct chunk {
 	yyjson_val *choices, *usage, *error, *groq;
-	bool usage_null; /* "usage": null is there */
-	bool calls_null; /* a delta has "tool_calls": null */
-	bool has_usage;  /* it counts something */
+	yyjson_val *null_usage; /* the key of "usage": null */
+	int n_usage;            /* how often that key is there */
+	bool calls_null;        /* a delta has "tool_calls": null */
+	bool has_usage;         /* it counts something */
 };
 
 static void find_members(yyjson_val *root, struct chunk *c)
@@ -22,7 +23,9 @@ static void find_members(yyjson_val *root, struct chunk *c)
 			c->choices = v;
 		} else if (span_eq(k, SPAN("usage"))) {
 			c->usage = v;
-			c->usage_null |= yyjson_is_null(v);
+			c->n_usage++;
+			if (yyjson_is_null(v))
+				c->null_usage = key;
 		} else if (span_eq(k, SPAN("error"))) {
 			c->error = v;
 		} else if (span_eq(k, SPAN("x_groq"))) {
@@ -108,14 +111,9 @@ static enum tap_verdict fail(struct tap *t, int status, struct buf *out, const c
 	return TAP_REPLACE;
 }
 
-static enum tap_verdict fail_garbage(struct tap *t, const struct err *why, struct buf *out)
+static enum tap_verdict fail_garbage(struct tap *t, struct buf *out)
 {
-	if (why->code == ERR_NO_MEMORY)
-		err_set(&t->error, ERR_NO_MEMORY, NULL);
-	else
-		err_set(&t->error, ERR_UPSTREAM_INVALID,
-			"The provider's stream holds an event that is not a JSON object%s%s",
-			why->text[0] != '\0' ? ": " : "", why->text);
+	tap_garbage(t);
 	return fail(t, err_row(t->error.code)->status, out, NULL, NULL);
 }
 
@@ -160,7 +158,7 @@ static enum tap_verdict change(struct tap *t, const struct chunk *c, struct span
 	cuts.n = 0;
 	cuts.mem_bytes = 0;
 	cuts.failed = false;
-	if (t->hide_usage || c->usage_null)
+	if (t->hide_usage || c->null_usage != NULL)
 		cut_members(&cuts, data, "usage", !t->hide_usage);
 	if (c->calls_null || cost.n > 0)
 		while (json_next(data, &at, &m)) {
@@ -175,6 +173,63 @@ static enum tap_verdict change(struct tap *t, const struct chunk *c, struct span
 		return TAP_PASS;
 	event_write(out, name, &cuts);
 	return TAP_REPLACE;
+}
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+/*
+ * Where a key of the root object stands in the text, by the distance of its string from that of the
+ * first key: the parser keeps strings in one copy, each where it stood. Believed only when the
+ * text there says so too; NULL then, and the scanner looks.
+ */
+static const char *find_key(yyjson_val *root, yyjson_val *key, struct span data)
+{
+	const char *first = yyjson_get_str(unsafe_yyjson_get_first(root)), *p = data.p + 1;
+	size_t n = yyjson_get_len(key), at;
+
+	while (p < data.p + data.n && is_blank(*p))
+		p++;
+	at = (size_t)(p + 1 - data.p) + ((uintptr_t)yyjson_get_str(key) - (uintptr_t)first);
+	if (at >= data.n || data.n - at <= n || data.p[at - 1] != '"' || data.p[at + n] != '"' ||
+		memcmp(data.p + at, yyjson_get_str(key), n) != 0)
+		return NULL;
+	return data.p + at - 1;
+}
+
+/*
+ * The change that every chunk of some providers needs, without a walk over the text: `"usage":null`
+ * goes with one comma. False: not so plain, nothing was written.
+ */
+static bool drop_null_usage(
+	yyjson_val *root, yyjson_val *key, struct span data, struct span name, struct buf *out)
+{
+	const char *end = data.p + data.n, *from = find_key(root, key, data), *to;
+
+	if (from == NULL || name.n > 0 || memchr(data.p, '\n', data.n) != NULL)
+		return false;
+	to = from + sizeof("\"usage\"") - 1;
+	while (to < end && is_blank(*to))
+		to++;
+	if (to == end || *to++ != ':')
+		return false;
+	while (to < end && is_blank(*to))
+		to++;
+	if (end - to < 5 || memcmp(to, "null", 4) != 0)
+		return false;
+	to += 4;
+	while (from > data.p && is_blank(from[-1]))
+		from--;
+	if (from == data.p || *--from != ',')
+		return false;
+	while (from > data.p && is_blank(from[-1]))
+		from--;
+	buf_append_cstr(out, "data: ");
+	buf_append(out, span_from(data.p, (size_t)(from - data.p)));
+	buf_append(out, span_from(to, (size_t)(end - to)));
+	return buf_append_cstr(out, "\n\n");
 }
 
 static enum tap_verdict read_chunk(
@@ -194,14 +249,17 @@ static enum tap_verdict read_chunk(
 	if (t->hide_usage && c.has_usage && yyjson_arr_size(c.choices) == 0)
 		return TAP_DROP;
 	cost = cost_of(t, &c, text);
-	if (!c.usage_null && !c.calls_null && cost.n == 0 && !(t->hide_usage && c.has_usage))
-		return TAP_PASS;
+	if (!c.calls_null && cost.n == 0 && !(t->hide_usage && c.has_usage)) {
+		if (c.null_usage == NULL)
+			return TAP_PASS;
+		if (c.n_usage == 1 && drop_null_usage(root, c.null_usage, data, name, out))
+			return TAP_REPLACE;
+	}
 	return change(t, &c, data, name, cost, out);
 }
 
 enum tap_verdict openai_tap(struct tap *t, struct span name, struct span data, struct buf *out)
 {
-	struct err why = {0};
 	enum tap_verdict verdict;
 	yyjson_doc *doc;
 
@@ -213,13 +271,13 @@ enum tap_verdict openai_tap(struct tap *t, struct span name, struct span data, s
 		t->terminal = true;
 		return TAP_PASS;
 	}
-	doc = json_read_loose(t->scratch, data, &why);
+	doc = json_read_loose(t->scratch, data, &t->error);
 	if (doc == NULL)
-		return fail_garbage(t, &why, out);
+		return fail_garbage(t, out);
 	if (yyjson_is_obj(yyjson_doc_get_root(doc)))
 		verdict = read_chunk(t, yyjson_doc_get_root(doc), name, data, out);
 	else
-		verdict = fail_garbage(t, &why, out);
+		verdict = fail_garbage(t, out);
 	json_free(doc);
 	return verdict;
 }

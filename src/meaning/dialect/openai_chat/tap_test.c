@@ -43,6 +43,13 @@ static void null_members_are_left_out(void **state)
 		"data: " HEAD "\"choices\":[] , \"obfuscation\":\"x\"}\n\n");
 	feed(&t, "{\"usage\":null,\"choices\":[]}", "data: {\"choices\":[]}\n\n");
 	feed(&t, "{\"usage\":null}", "data: {}\n\n");
+	feed(&t, "{ \"a\\u0041\\n\" : 1 , \"usage\" :\tnull}", "data: { \"a\\u0041\\n\" : 1}\n\n");
+	feed(&t, "{\"a\":\"\\u0041\\n\",\"us\\u0061ge\":null,\"b\":1}",
+		"data: {\"a\":\"\\u0041\\n\",\"b\":1}\n\n");
+	feed(&t, "{\"x\":1,\"usage\":null,\"usage\":null}", "data: {\"x\":1}\n\n");
+	feed(&t, "{\"x\":1,\"usage\":{},\"usage\":null,\"y\":2}",
+		"data: {\"x\":1,\"usage\":{},\"y\":2}\n\n");
+	feed(&t, "{\"x\":\"\\ud83d\",\"usage\":null}", "data: {\"x\":\"\\ud83d\"}\n\n");
 	feed(&t, CHUNK("{\"content\":\"a\",\"tool_calls\":null}", "null", ",\"usage\":null"),
 		"data: " CHUNK("{\"content\":\"a\"}", "null", "") "\n\n");
 	feed(&t, CHUNK("{\"tool_calls\":null,\"content\":\"a\"}", "null", ""),
