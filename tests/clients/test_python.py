@@ -15,7 +15,7 @@ import kit
 TOOL = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 OPENAI_TOOLS = [{"type": "function", "function": {"name": "get_weather", "parameters": TOOL}}]
 ANTHROPIC_TOOLS = [{"name": "get_weather", "input_schema": TOOL}]
-HELLO = [{"role": "user", "content": "Hello, what is the weather?"}]
+HELLO = [{"role": "user", "content": "Use the tool to get the weather, please."}]
 
 
 @pytest.fixture

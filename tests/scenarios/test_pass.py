@@ -179,7 +179,7 @@ def test_tools_pass_in_the_same_format(sim, gateway):
     pieces = [piece for chunk in kit.chunks(stream) for c in chunk["choices"] for piece in c["delta"].get("tool_calls", ())]
     assert "".join(p["function"].get("arguments") or "" for p in pieces) == call["function"]["arguments"]
     own = {"name": "get_weather", "input_schema": tool["function"]["parameters"]}
-    answer = gateway.post("/v1/messages", kit.messages("claude/claude", tools=[own])).json()
+    answer = gateway.post("/v1/messages", kit.messages("claude/claude", content="Use the tool.", tools=[own])).json()
     assert answer["stop_reason"] == "tool_use" and any(b["type"] == "tool_use" for b in answer["content"])
 
 

@@ -10,7 +10,7 @@ const { GATEWAY, KEY, GONE_KEY, SIM } = process.env;
 const ai = new OpenAI({ baseURL: GATEWAY + "/v1", apiKey: KEY, maxRetries: 0 });
 const claude = new Anthropic({ baseURL: GATEWAY, apiKey: KEY, maxRetries: 0 });
 const http = axios.create({ baseURL: GATEWAY + "/v1", headers: { Authorization: "Bearer " + KEY }, validateStatus: () => true });
-const messages = [{ role: "user", content: "Hello, what is the weather?" }];
+const messages = [{ role: "user", content: "Use the tool to get the weather, please." }];
 const schema = { type: "object", properties: { city: { type: "string" } }, required: ["city"] };
 const openaiTools = [{ type: "function", function: { name: "get_weather", parameters: schema } }];
 const anthropicTools = [{ name: "get_weather", input_schema: schema }];
