@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "state/store/schema.h"
@@ -77,6 +78,27 @@ bool store_open(struct store *s, struct sys *sys, const char *data_dir, struct e
 		return true;
 	store_close(s);
 	return false;
+}
+
+bool store_lock(struct sys *sys, const char *data_dir, int *fd, struct err *err)
+{
+	char path[4096];
+	int made;
+
+	if (snprintf(path, sizeof(path), "%s/lock", data_dir) >= (int)sizeof(path))
+		return err_set(err, ERR_CONFIG, "data_dir is too long");
+	if (!sys_make_dir(sys, data_dir, err))
+		return false;
+	made = sys->open(sys, path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (made < 0)
+		return err_set_errno(err, ERR_IO, path);
+	if (flock(made, LOCK_EX | LOCK_NB) == 0) {
+		*fd = made;
+		return true;
+	}
+	sys->close(sys, made);
+	return err_set(err, ERR_CONFLICT,
+		"another sluice works on %s; stop it, or use another data_dir", data_dir);
 }
 
 void store_close(struct store *s)

@@ -20,6 +20,11 @@ struct store {
 /* Makes data_dir (0700) and the database file (0600) when they are not there. */
 bool store_open(struct store *s, struct sys *sys, const char *data_dir, struct err *err);
 void store_close(struct store *s);
+/*
+ * One process at a time may write: an OS lock on <data_dir>/lock, held until the descriptor is closed
+ * or the process ends, however it ends. ERR_CONFLICT when another one has it.
+ */
+bool store_lock(struct sys *sys, const char *data_dir, int *fd, struct err *err);
 int store_schema_version(void); /* the newest this program knows */
 
 enum permission { PERMISSION_NONE, PERMISSION_READ, PERMISSION_WRITE };

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "state/ledger/journal.h"
+
+/*
+ * A payload: u8 version, u8 kind, then the members in the order of write_members below: integers as
+ * little-endian 64 bits, ids as 16 bytes, texts as u16 length and bytes. A member is only ever
+ * added behind the others, with a new version.
+ */
+#define RECORD_VERSION 1
+#define MAX_TEXT_BYTES 40000 /* a request's extra: 32 members of 64 + 1024 bytes and their quotes  \
+			      */
+
+enum record_kind { RECORD_CHECKPOINT = 1, RECORD_FINAL = 2 };
+
+static void put_int(struct buf *out, int64_t v)
+{
+	unsigned char bytes[8];
+
+	for (int i = 0; i < 8; i++)
+		bytes[i] = (unsigned char)((uint64_t)v >> (8 * i));
+	buf_append(out, span_from(bytes, sizeof(bytes)));
+}
+
+static void put_text(struct buf *out, struct span s)
+{
+	unsigned char n[2];
+
+	/* Cut JSON would be none: what is too long is left out whole. */
+	if (s.n > MAX_TEXT_BYTES)
+		s.n = 0;
+	n[0] = (unsigned char)s.n;
+	n[1] = (unsigned char)(s.n >> 8);
+	buf_append(out, span_from(n, sizeof(n)));
+	buf_append(out, s);
+}
+
+bool record_write(const struct request_row *r, bool final, struct buf *out)
+{
+	const struct span *const texts[] = {&r->op, &r->model_asked, &r->provider, &r->model_served,
+		&r->user_id, &r->trace_id, &r->tags, &r->extra, &r->referer, &r->title,
+		&r->upstream_id};
+	const struct llm_usage *u = &r->usage;
+	const int64_t ints[] = {r->started_ms, r->duration_us, r->first_token_us, r->overhead_us,
+		r->status, r->attempts, r->stream, r->outcome, r->basis, u->present,
+		u->input_uncached, u->cache_read, u->cache_write_5m, u->cache_write_1h,
+		u->input_audio, u->output, u->reasoning, u->output_audio, r->cost_nusd};
+
+	buf_append_char(out, RECORD_VERSION);
+	buf_append_char(out, final ? RECORD_FINAL : RECORD_CHECKPOINT);
+	buf_append(out, span_from(r->id.bytes, sizeof(r->id.bytes)));
+	buf_append(out, span_from(r->key_id.bytes, sizeof(r->key_id.bytes)));
+	for (size_t i = 0; i < sizeof(ints) / sizeof(ints[0]); i++)
+		put_int(out, ints[i]);
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		put_text(out, *texts[i]);
+	return !out->failed;
+}
+
+/* Takes n bytes off the front; after a failure everything is zero. */
+static bool take(struct span *rest, void *to, size_t n)
+{
+	if (rest->n < n)
+		return false;
+	memcpy(to, rest->p, n);
+	*rest = span_skip(*rest, n);
+	return true;
+}
+
+static bool take_int(struct span *rest, int64_t *v)
+{
+	unsigned char bytes[8];
+	uint64_t made = 0;
+
+	if (!take(rest, bytes, sizeof(bytes)))
+		return false;
+	for (int i = 7; i >= 0; i--)
+		made = made << 8 | bytes[i];
+	*v = (int64_t)made;
+	return true;
+}
+
+static bool take_text(struct span *rest, struct span *s)
+{
+	unsigned char n[2];
+
+	if (!take(rest, n, sizeof(n)))
+		return false;
+	s->n = (size_t)n[0] | (size_t)n[1] << 8;
+	if (rest->n < s->n)
+		return false;
+	s->p = rest->p;
+	*rest = span_skip(*rest, s->n);
+	return true;
+}
+
+#define N_INTS 19
+
+static bool spread(const int64_t v[N_INTS], struct request_row *r)
+{
+	struct llm_usage *u = &r->usage;
+
+	if (v[4] < 0 || v[4] > 999 || v[5] < 0 || v[5] > INT32_MAX || v[6] < 0 || v[6] > 1 ||
+		v[7] < 0 || v[7] >= OUTCOME_COUNT || v[8] < 0 || v[8] >= BASIS_COUNT || v[9] < 0 ||
+		v[9] > 1 || v[18] < -1)
+		return false;
+	for (int i = 10; i < 18; i++)
+		if (v[i] < 0)
+			return false;
+	r->started_ms = v[0];
+	r->duration_us = v[1];
+	r->first_token_us = v[2];
+	r->overhead_us = v[3];
+	r->status = (int)v[4];
+	r->attempts = (int)v[5];
+	r->stream = v[6] != 0;
+	r->outcome = (enum request_outcome)v[7];
+	r->basis = (enum request_basis)v[8];
+	u->present = v[9] != 0;
+	u->input_uncached = v[10];
+	u->cache_read = v[11];
+	u->cache_write_5m = v[12];
+	u->cache_write_1h = v[13];
+	u->input_audio = v[14];
+	u->output = v[15];
+	u->reasoning = v[16];
+	u->output_audio = v[17];
+	r->cost_nusd = v[18];
+	return true;
+}
+
+bool record_read(struct span payload, struct request_row *r, bool *final)
+{
+	struct span *const texts[] = {&r->op, &r->model_asked, &r->provider, &r->model_served,
+		&r->user_id, &r->trace_id, &r->tags, &r->extra, &r->referer, &r->title,
+		&r->upstream_id};
+	struct span rest = payload;
+	int64_t ints[N_INTS];
+	unsigned char head[2];
+
+	*r = (struct request_row){0};
+	if (!take(&rest, head, sizeof(head)) || head[0] != RECORD_VERSION ||
+		(head[1] != RECORD_CHECKPOINT && head[1] != RECORD_FINAL) ||
+		!take(&rest, r->id.bytes, sizeof(r->id.bytes)) ||
+		!take(&rest, r->key_id.bytes, sizeof(r->key_id.bytes)))
+		return false;
+	for (int i = 0; i < N_INTS; i++)
+		if (!take_int(&rest, &ints[i]))
+			return false;
+	if (!spread(ints, r))
+		return false;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		if (!take_text(&rest, texts[i]))
+			return false;
+	*final = head[1] == RECORD_FINAL;
+	return rest.n == 0;
+}
