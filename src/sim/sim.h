@@ -3,9 +3,9 @@
 /*
  * sim - a provider for tests, benchmarks and demonstrations; an independent witness.
  *
- * Speaks the providers' formats with deterministic answers and counts for any model name, misbehaves
- * as scripted, and keeps its own bill. Nothing of the gateway is linked with it and it uses none
- * of the gateway's state, dialects or prices.
+ * Speaks the providers' formats with deterministic answers and counts for any model name,
+ * misbehaves as scripted, and keeps its own bill. Nothing of the gateway is linked with it and it
+ * uses none of the gateway's state, dialects or prices.
  */
 #include "machine/base/err.h"
 

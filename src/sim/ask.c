@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sim/ask.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include "machine/base/text.h"
+#include "sim/answer.h"
+
+#define MAX_NESTING 4
+#define DEFAULT_DIMENSIONS 1536
+
+void fail_set(
+	struct fail *f, int status, const char *code, const char *param, const char *format, ...)
+{
+	va_list args;
+
+	if (f->status != 0)
+		return;
+	f->status = status;
+	f->code = code;
+	f->param = param;
+	va_start(args, format);
+	vsnprintf(f->message, sizeof(f->message), format, args);
+	va_end(args);
+}
+
+static struct span str(yyjson_val *v)
+{
+	return span_from(yyjson_get_str(v), yyjson_get_len(v));
+}
+
+static void take_text(struct ask *a, yyjson_val *v)
+{
+	struct span s = str(v);
+
+	a->seed = answer_hash(a->seed, s);
+	a->prompt_bytes += (int64_t)s.n;
+}
+
+/* A string, or parts with a text; a tool's result has such content inside. */
+static void take_content(struct ask *a, yyjson_val *content, int nesting)
+{
+	yyjson_arr_iter it;
+	yyjson_val *part, *v;
+
+	if (yyjson_is_str(content)) {
+		take_text(a, content);
+		return;
+	}
+	if (!yyjson_is_arr(content) || nesting > MAX_NESTING)
+		return;
+	yyjson_arr_iter_init(content, &it);
+	while ((part = yyjson_arr_iter_next(&it)) != NULL) {
+		if (yyjson_is_str(part)) {
+			take_text(a, part);
+			continue;
+		}
+		v = yyjson_obj_get(part, "text");
+		if (yyjson_is_str(v))
+			take_text(a, v);
+		v = yyjson_obj_get(part, "content");
+		if (v != NULL)
+			take_content(a, v, nesting + 1);
+		if (yyjson_equals_str(yyjson_obj_get(part, "type"), "tool_result"))
+			a->after_tool = true;
+	}
+}
+
+static void take_messages(struct ask *a, yyjson_val *messages)
+{
+	yyjson_arr_iter it;
+	yyjson_val *m;
+
+	yyjson_arr_iter_init(messages, &it);
+	while ((m = yyjson_arr_iter_next(&it)) != NULL) {
+		yyjson_val *role = yyjson_obj_get(m, "role"),
+			   *content = yyjson_obj_get(m, "content");
+
+		if (!yyjson_is_obj(m) || !yyjson_is_str(role)) {
+			fail_set(&a->fail, 400, "invalid_value", "messages",
+				"Invalid 'messages': each one is an object with a role and "
+				"content.");
+			return;
+		}
+		a->after_tool = yyjson_equals_str(role, "tool");
+		take_content(a, content, 0);
+		if (yyjson_equals_str(role, "user"))
+			a->last_user = content;
+	}
+}
+
+static void read_model(struct ask *a, yyjson_val *root, const char *missing)
+{
+	yyjson_val *v = yyjson_obj_get(root, "model");
+
+	if (!yyjson_is_str(v) || yyjson_get_len(v) == 0) {
+		fail_set(&a->fail, 400, NULL, "model", "%s", missing);
+		return;
+	}
+	a->asked_model = str(v);
+	a->model = script_split(a->asked_model, &a->script_text);
+	a->seed = answer_hash(a->seed, a->model);
+}
+
+static void read_max(struct ask *a, yyjson_val *root, const char *name)
+{
+	yyjson_val *v = yyjson_obj_get(root, name);
+
+	if (yyjson_is_uint(v) && yyjson_get_uint(v) < INT64_MAX / 8)
+		a->max_tokens = (int64_t)yyjson_get_uint(v);
+}
+
+static void read_stream(struct ask *a, yyjson_val *root)
+{
+	yyjson_val *v = yyjson_obj_get(root, "stream");
+
+	if (v != NULL && !yyjson_is_bool(v) && !yyjson_is_null(v))
+		fail_set(&a->fail, 400, "invalid_type", "stream",
+			"Invalid type for 'stream': expected a boolean.");
+	a->stream = yyjson_get_bool(v);
+}
+
+static void read_tools(struct ask *a, yyjson_val *root)
+{
+	yyjson_val *v = yyjson_obj_get(root, "tools"),
+		   *choice = yyjson_obj_get(root, "tool_choice");
+	yyjson_val *type = yyjson_obj_get(choice, "type"), *name;
+
+	if (yyjson_is_arr(v) && yyjson_arr_size(v) > 0)
+		a->tools = v;
+	/* OpenAI: a word, or {"function": {"name"}}; Anthropic: {"type", "name"}. */
+	if (yyjson_equals_str(choice, "none") || yyjson_equals_str(type, "none"))
+		a->tool_none = true;
+	if (yyjson_equals_str(choice, "required") || yyjson_equals_str(type, "any"))
+		a->tool_forced = true;
+	name = yyjson_obj_get(yyjson_obj_get(choice, "function"), "name");
+	if (name == NULL && yyjson_equals_str(type, "tool"))
+		name = yyjson_obj_get(choice, "name");
+	if (yyjson_is_str(name)) {
+		a->tool_forced = true;
+		a->tool_name = str(name);
+	}
+}
+
+static void read_chat(struct ask *a, yyjson_val *root)
+{
+	yyjson_val *messages = yyjson_obj_get(root, "messages"), *v;
+
+	read_model(a, root, "you must provide a model parameter");
+	if (!yyjson_is_arr(messages) || yyjson_arr_size(messages) == 0)
+		fail_set(&a->fail, 400, "missing_required_parameter", "messages",
+			"Missing required parameter: 'messages'.");
+	else
+		take_messages(a, messages);
+	read_max(a, root, "max_tokens");
+	read_max(a, root, "max_completion_tokens");
+	read_stream(a, root);
+	v = yyjson_obj_get(root, "stream_options");
+	a->include_usage = yyjson_get_bool(yyjson_obj_get(v, "include_usage"));
+	if (yyjson_is_obj(v) && !a->stream)
+		fail_set(&a->fail, 400, NULL, "stream_options",
+			"The 'stream_options' parameter is only allowed when 'stream' is enabled.");
+	read_tools(a, root);
+}
+
+static void read_messages(struct ask *a, yyjson_val *root)
+{
+	yyjson_val *messages = yyjson_obj_get(root, "messages"), *v;
+
+	read_model(a, root, "model: Field required");
+	if (a->op == OP_MESSAGES) {
+		read_max(a, root, "max_tokens");
+		if (yyjson_obj_get(root, "max_tokens") == NULL)
+			fail_set(&a->fail, 400, NULL, NULL, "max_tokens: Field required");
+		else if (a->max_tokens < 1)
+			fail_set(&a->fail, 400, NULL, NULL,
+				"max_tokens: Input should be greater than or equal to 1");
+	}
+	take_content(a, yyjson_obj_get(root, "system"), 0);
+	if (!yyjson_is_arr(messages))
+		fail_set(&a->fail, 400, NULL, NULL, "messages: Field required");
+	else if (yyjson_arr_size(messages) == 0)
+		fail_set(&a->fail, 400, NULL, NULL, "messages: at least one message is required");
+	else
+		take_messages(a, messages);
+	if (a->op == OP_MESSAGES)
+		read_stream(a, root);
+	v = yyjson_obj_get(yyjson_obj_get(root, "thinking"), "type");
+	a->thinking = yyjson_equals_str(v, "enabled") || yyjson_equals_str(v, "adaptive");
+	read_tools(a, root);
+}
+
+static void read_embed(struct ask *a, yyjson_val *root)
+{
+	yyjson_val *v;
+
+	read_model(a, root, "you must provide a model parameter");
+	a->input = yyjson_obj_get(root, "input");
+	if (!yyjson_is_str(a->input) && !(yyjson_is_arr(a->input) && yyjson_arr_size(a->input) > 0))
+		fail_set(&a->fail, 400, "missing_required_parameter", "input",
+			"Missing required parameter: 'input'.");
+	v = yyjson_obj_get(root, "encoding_format");
+	a->wants_base64 = yyjson_equals_str(v, "base64");
+	if (v != NULL && !a->wants_base64 && !yyjson_equals_str(v, "float"))
+		fail_set(&a->fail, 400, "invalid_value", "encoding_format",
+			"Invalid value for 'encoding_format': supported are 'float' and 'base64'.");
+	v = yyjson_obj_get(root, "dimensions");
+	a->dimensions = DEFAULT_DIMENSIONS;
+	if (yyjson_is_uint(v) && yyjson_get_uint(v) >= 1 && yyjson_get_uint(v) <= 16384)
+		a->dimensions = (unsigned)yyjson_get_uint(v);
+	else if (v != NULL && !yyjson_is_null(v))
+		fail_set(&a->fail, 400, "invalid_value", "dimensions",
+			"Invalid value for 'dimensions': a number from 1 to 16384 is expected.");
+}
+
+void ask_read(struct ask *a, enum op op, yyjson_val *root, const struct err *why)
+{
+	*a = (struct ask){.op = op, .max_tokens = -1};
+	if (op == OP_MODELS || op == OP_MODEL || op == OP_UNKNOWN)
+		return;
+	if (!yyjson_is_obj(root)) {
+		fail_set(&a->fail, 400, NULL, NULL,
+			"We could not parse the JSON body of your request. (%.200s)",
+			root == NULL ? why->text : "not an object");
+		return;
+	}
+	if (op == OP_CHAT)
+		read_chat(a, root);
+	else if (op == OP_EMBED)
+		read_embed(a, root);
+	else
+		read_messages(a, root);
+}
+
+void ask_user_text(const struct ask *a, struct buf *out)
+{
+	yyjson_arr_iter it;
+	yyjson_val *part, *v;
+
+	if (yyjson_is_str(a->last_user))
+		buf_append(out, str(a->last_user));
+	if (!yyjson_is_arr(a->last_user))
+		return;
+	yyjson_arr_iter_init(a->last_user, &it);
+	while ((part = yyjson_arr_iter_next(&it)) != NULL) {
+		v = yyjson_obj_get(part, "text");
+		if (yyjson_is_str(v))
+			buf_append(out, str(v));
+	}
+}
+
+static bool contains(struct span text, struct span word)
+{
+	for (size_t i = 0; i + word.n <= text.n; i++)
+		if (span_eq_nocase(span_head(span_skip(text, i), word.n), word))
+			return true;
+	return false;
+}
+
+/* The user's text speaks of the tool: its name or a longer word of it. */
+static bool speaks_of(struct span text, struct span name)
+{
+	size_t from = 0;
+
+	text = span_head(text, 4096);
+	if (name.n > 0 && contains(text, name))
+		return true;
+	for (size_t i = 0; i <= name.n; i++) {
+		if (i < name.n && name.p[i] != '_' && name.p[i] != '-')
+			continue;
+		if (i - from >= 4 && contains(text, span_from(name.p + from, i - from)))
+			return true;
+		from = i + 1;
+	}
+	return false;
+}
+
+static struct ask_tool tool_of(yyjson_val *v)
+{
+	yyjson_val *f = yyjson_obj_get(v, "function"), *name, *schema;
+
+	if (f == NULL)
+		f = v;
+	name = yyjson_obj_get(f, "name");
+	schema = yyjson_obj_get(f, "parameters");
+	if (schema == NULL)
+		schema = yyjson_obj_get(f, "input_schema");
+	return (struct ask_tool){yyjson_is_str(name) ? str(name) : SPAN("tool"), schema};
+}
+
+int ask_tools(const struct ask *a, const struct script *s, struct span user_text,
+	struct ask_tool out[ASK_MAX_TOOLS])
+{
+	int64_t want = script_num(s, OPT_TOOLS, 1);
+	yyjson_arr_iter it;
+	yyjson_val *v;
+	int n = 0, first = -1;
+	bool asked = script_has(s, OPT_TOOLS) || a->tool_forced;
+
+	if (a->tools == NULL || a->tool_none || want == 0 || (a->after_tool && !asked))
+		return 0;
+	yyjson_arr_iter_init(a->tools, &it);
+	while ((v = yyjson_arr_iter_next(&it)) != NULL && n < ASK_MAX_TOOLS) {
+		out[n] = tool_of(v);
+		if (a->tool_name.p != NULL ? span_eq(out[n].name, a->tool_name)
+					   : first < 0 && speaks_of(user_text, out[n].name))
+			first = n;
+		n++;
+	}
+	if (!asked && a->op == OP_MESSAGES && first < 0 &&
+		!contains(span_head(user_text, 4096), SPAN("tool")))
+		return 0;
+	if (first > 0) {
+		struct ask_tool t = out[0];
+
+		out[0] = out[first];
+		out[first] = t;
+	}
+	for (int i = n; n > 0 && i < want; i++)
+		out[i] = out[i % n];
+	return (int)want;
+}
+
+static void write_value(
+	yyjson_val *schema, struct span name, uint64_t seed, int nesting, struct buf *out);
+
+static void write_object(yyjson_val *schema, uint64_t seed, int nesting, struct buf *out)
+{
+	yyjson_val *properties = yyjson_obj_get(schema, "properties"), *key;
+	yyjson_obj_iter it;
+	int n = 0;
+
+	buf_append_char(out, '{');
+	if (yyjson_is_obj(properties) && nesting < MAX_NESTING) {
+		yyjson_obj_iter_init(properties, &it);
+		while ((key = yyjson_obj_iter_next(&it)) != NULL && n < 16) {
+			if (n++ > 0)
+				buf_append_char(out, ',');
+			text_json_string(out, str(key));
+			buf_append_char(out, ':');
+			write_value(yyjson_obj_iter_get_val(key), str(key),
+				answer_hash(seed, str(key)), nesting + 1, out);
+		}
+	}
+	buf_append_char(out, '}');
+}
+
+static void write_value(
+	yyjson_val *schema, struct span name, uint64_t seed, int nesting, struct buf *out)
+{
+	yyjson_val *type = yyjson_obj_get(schema, "type"),
+		   *choices = yyjson_obj_get(schema, "enum");
+	struct answer_text word;
+
+	if (yyjson_is_arr(type))
+		type = yyjson_arr_get_first(type);
+	if (yyjson_is_arr(choices) && yyjson_is_str(yyjson_arr_get_first(choices))) {
+		text_json_string(out, str(yyjson_arr_get_first(choices)));
+	} else if (yyjson_equals_str(type, "integer")) {
+		buf_append_u64(out, seed % 100);
+	} else if (yyjson_equals_str(type, "number")) {
+		buf_append_u64(out, seed % 100);
+		buf_append_cstr(out, ".5");
+	} else if (yyjson_equals_str(type, "boolean")) {
+		buf_append_cstr(out, seed % 2 ? "true" : "false");
+	} else if (yyjson_equals_str(type, "array")) {
+		buf_append_char(out, '[');
+		if (nesting < MAX_NESTING && yyjson_is_obj(yyjson_obj_get(schema, "items")))
+			write_value(
+				yyjson_obj_get(schema, "items"), name, seed + 1, nesting + 1, out);
+		buf_append_char(out, ']');
+	} else if (yyjson_equals_str(type, "object")) {
+		write_object(schema, seed, nesting, out);
+	} else if (yyjson_equals_str(type, "null")) {
+		buf_append_cstr(out, "null");
+	} else {
+		answer_text_words(&word, seed, 2, 1);
+		answer_whole(&word, out);
+	}
+}
+
+void ask_tool_args(const struct ask_tool *t, uint64_t seed, struct buf *out)
+{
+	write_object(t->schema, seed, 0, out);
+}
+
+static struct ask_input input_of(yyjson_val *v)
+{
+	struct ask_input in = {.seed = 1};
+	yyjson_arr_iter it;
+	yyjson_val *token;
+
+	if (yyjson_is_str(v)) {
+		in.seed = answer_hash(1, str(v));
+		in.tokens = answer_tokens((int64_t)yyjson_get_len(v));
+		return in;
+	}
+	/* Token numbers: one token each. */
+	yyjson_arr_iter_init(v, &it);
+	while ((token = yyjson_arr_iter_next(&it)) != NULL) {
+		uint64_t n = yyjson_get_uint(token);
+
+		in.seed = answer_hash(in.seed, span_from(&n, sizeof(n)));
+		in.tokens++;
+	}
+	return in;
+}
+
+int ask_inputs(const struct ask *a, struct ask_input out[ASK_MAX_INPUTS])
+{
+	yyjson_arr_iter it;
+	yyjson_val *v;
+	int n = 0;
+
+	if (yyjson_is_str(a->input) || yyjson_is_num(yyjson_arr_get_first(a->input))) {
+		out[0] = input_of(a->input);
+		return 1;
+	}
+	yyjson_arr_iter_init(a->input, &it);
+	while ((v = yyjson_arr_iter_next(&it)) != NULL && n < ASK_MAX_INPUTS)
+		out[n++] = input_of(v);
+	return n;
+}
