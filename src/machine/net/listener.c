@@ -206,6 +206,14 @@ static bool read_address(struct address *a, const char *text)
 	return address_read_ip(a, host, port);
 }
 
+static bool refuse_address(const char *address, struct err *err)
+{
+	return err_set(err, ERR_CONFIG,
+		"\"%.120s\" is no address to listen on; write 127.0.0.1:4000, [::1]:4000 or "
+		"unix:/path (at most %zu characters)",
+		address, sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
+}
+
 static void remove_file(struct listener *ls)
 {
 	struct stat st;
@@ -234,10 +242,7 @@ struct listener *listener_open(
 	int status;
 
 	if (!read_address(&a, address)) {
-		err_set(err, ERR_CONFIG,
-			"\"%s\" is no address to listen on; write 127.0.0.1:4000, [::1]:4000 or "
-			"unix:/path (at most %zu characters)",
-			address, sizeof(a.un.sun_path) - 1);
+		refuse_address(address, err);
 		return NULL;
 	}
 	ls = calloc(1, sizeof(*ls));
@@ -269,6 +274,31 @@ struct listener *listener_open(
 	timer_init(&ls->pause, l, on_pause_over);
 	on_pause_over(&ls->pause);
 	return ls;
+}
+
+bool listener_is_free(const char *address, struct err *err)
+{
+	struct address a;
+	int fd;
+	bool ok;
+
+	if (!read_address(&a, address))
+		return refuse_address(address, err);
+	fd = socket(a.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return fail(address, err);
+	/* Without SO_REUSEPORT the bind fails when any socket listens there. */
+	if (a.any.sa_family == AF_UNIX)
+		ok = connect(fd, &a.any, a.n) < 0 && errno != EAGAIN;
+	else
+		ok = set_on(fd, SOL_SOCKET, SO_REUSEADDR) && bind(fd, &a.any, a.n) == 0;
+	if (!ok) {
+		if (a.any.sa_family == AF_UNIX)
+			errno = EADDRINUSE;
+		fail(address, err);
+	}
+	close(fd);
+	return ok;
 }
 
 int listener_port(const struct listener *ls)

@@ -2,11 +2,14 @@
 #pragma once
 /* probe - one loop and owners of streams that write down what they are told; for this folder's
  * tests. */
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 #include <cmocka.h>
 #include "machine/base/buf.h"
 #include "machine/net/stream.h"
@@ -183,6 +186,18 @@ static inline void probe_turns(void)
 {
 	for (int i = 0; i < 5; i++)
 		uv_run(&loop->uv, UV_RUN_NOWAIT);
+}
+
+/* Some machines have IPv6 switched off. */
+static inline bool probe_has_ipv6(void)
+{
+	struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	int fd = socket(AF_INET6, SOCK_STREAM, 0);
+	bool has = fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	return has;
 }
 
 #define PROBE_TEST(f) cmocka_unit_test_setup_teardown(f, probe_setup, probe_teardown)

@@ -19,10 +19,11 @@ struct entry {
 	struct resolver *resolver; /* NULL when it went while the system was still asked */
 	struct list waiting;
 	struct loop_task fail; /* reports what could not even be asked */
+	struct timer slow;     /* the system takes long; what is old is used */
 	uv_getaddrinfo_t req;
 	bool asking;
-	int status; /* of a question that could not be asked */
-	int64_t known_ms;
+	int status;                  /* of a question that could not be asked */
+	int64_t known_ms, failed_ms; /* failed_ms 0: the last answer was good */
 	int n;
 	struct address addresses[RESOLVER_MAX_ADDRESSES];
 	char name[];
@@ -55,6 +56,7 @@ static void remove_entry(struct entry *e)
 	list_remove(&e->node);
 	list_remove(&e->age_node);
 	loop_task_cancel(&e->fail);
+	timer_done(&e->slow);
 	while ((node = list_take_front(&e->waiting)) != NULL)
 		;
 	if (!e->asking) {
@@ -131,6 +133,12 @@ static void forget_when_old(struct entry *e)
 		e->n = 0;
 }
 
+static void note_failure(struct entry *e)
+{
+	e->failed_ms = loop_now_ms(e->resolver->loop);
+	forget_when_old(e);
+}
+
 static bool is_known(const struct entry *e, const struct address *a)
 {
 	for (int i = 0; i < e->n; i++)
@@ -153,6 +161,7 @@ static void on_answer(uv_getaddrinfo_t *req, int status, struct addrinfo *found)
 	}
 	if (status == 0 && found != NULL) {
 		e->n = 0;
+		e->failed_ms = 0;
 		e->known_ms = loop_now_ms(l);
 		for (struct addrinfo *i = found; i != NULL && e->n < RESOLVER_MAX_ADDRESSES;
 			i = i->ai_next) {
@@ -162,9 +171,10 @@ static void on_answer(uv_getaddrinfo_t *req, int status, struct addrinfo *found)
 				e->addresses[e->n++] = a;
 		}
 	} else {
-		forget_when_old(e);
+		note_failure(e);
 	}
 	uv_freeaddrinfo(found);
+	timer_stop(&e->slow);
 	report(e, status < 0 ? uv_strerror(status) : "the name has no address");
 }
 
@@ -172,8 +182,17 @@ static void on_not_asked(struct loop_task *t)
 {
 	struct entry *e = LIST_ITEM(t, struct entry, fail);
 
-	forget_when_old(e);
+	note_failure(e);
 	report(e, uv_strerror(e->status));
+}
+
+static void on_slow(struct timer *t)
+{
+	struct entry *e = LIST_ITEM(t, struct entry, slow);
+
+	forget_when_old(e);
+	if (e->n > 0)
+		report(e, NULL);
 }
 
 static void ask_system(struct entry *e)
@@ -189,6 +208,8 @@ static void ask_system(struct entry *e)
 	}
 	e->asking = true;
 	l->closing++;
+	if (e->n > 0)
+		timer_start(&e->slow, RESOLVER_SLOW_MS);
 }
 
 /* Room for one more name: the one not asked for the longest time goes, if nobody waits for it. */
@@ -220,9 +241,19 @@ static struct entry *add(struct resolver *r, const char *name)
 	list_init(&e->waiting);
 	list_init(&e->age_node);
 	loop_task_init(&e->fail, on_not_asked);
+	timer_init(&e->slow, r->loop, on_slow);
 	list_add_front(slot_of(r, name), &e->node);
 	r->n_names++;
 	return e;
+}
+
+/* Without waiting: fresh, or the system has been slow or without an answer just now. */
+static bool is_usable(const struct entry *e, int64_t now_ms)
+{
+	if (e->n == 0 || now_ms - e->known_ms >= RESOLVER_USABLE_MS)
+		return false;
+	return now_ms - e->known_ms < RESOLVER_FRESH_MS || (e->asking && e->slow.due_ms == 0) ||
+	       (e->failed_ms != 0 && now_ms - e->failed_ms < RESOLVER_RETRY_MS);
 }
 
 enum resolver_answer resolver_ask(
@@ -235,7 +266,7 @@ enum resolver_answer resolver_ask(
 		return RESOLVER_NO_MEMORY;
 	list_remove(&e->age_node);
 	list_add_back(&r->by_age, &e->age_node);
-	if (e->n > 0 && loop_now_ms(r->loop) - e->known_ms < RESOLVER_FRESH_MS) {
+	if (is_usable(e, loop_now_ms(r->loop))) {
 		memcpy(out, e->addresses, sizeof(*out) * (size_t)e->n);
 		*n = e->n;
 		return RESOLVER_KNOWN;

@@ -4,7 +4,8 @@
  * resolver - names to addresses with a cache, one a loop; private to this folder.
  *
  * The system's getaddrinfo, on libuv's threads; questions for one name are asked once however many
- * wait. An answer that is too old is asked for again, and used once more if that fails.
+ * wait. An answer that is too old is asked for again, and used once more if that fails or takes
+ * long (RFC 8767).
  */
 #include "machine/net/address.h"
 #include "machine/net/socket.h"
@@ -13,6 +14,8 @@
 #define RESOLVER_MAX_NAMES 1024
 #define RESOLVER_FRESH_MS 30000
 #define RESOLVER_USABLE_MS 3600000
+#define RESOLVER_SLOW_MS 1000  /* then an old answer is used */
+#define RESOLVER_RETRY_MS 5000 /* after a failure an old answer is used without asking */
 
 /* Embedded in who waits. */
 struct resolver_query {

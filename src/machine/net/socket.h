@@ -23,6 +23,12 @@ struct listener *listener_open(struct loop *l, const char *address, listener_acc
 int listener_port(const struct listener *ls); /* as bound; 0 for UNIX */
 void listener_close(struct listener *ls);     /* stops accepting; accepted streams live on */
 
+/*
+ * False and ERR_CONFLICT when somebody listens at the address. SO_REUSEPORT lets a second process
+ * of the same user share it unnoticed; a process asks once before it opens its listeners.
+ */
+bool listener_is_free(const char *address, struct err *err);
+
 /* "host:port" or "[v6]:port" split; false when it is neither. Port 0 allowed. */
 bool socket_split_address(struct span address, struct span *host, int *port);
 
