@@ -165,6 +165,7 @@ static void the_embedded_catalogue_is_sane(void **state)
 				fail_msg("%.*s: above 1000 USD a million", SPAN_ARG(m->id));
 		}
 	}
+	assert_true(catalog_count(c) >= 150);
 	assert_non_null(catalog_find(c, SPAN("sim/gpt")));
 	assert_non_null(catalog_find(c, SPAN("sim/claude")));
 	assert_non_null(catalog_find(c, SPAN("sim/echo")));
