@@ -3,11 +3,12 @@
 /*
  * conf - the configuration file: option rows, YAML, environment, values.
  *
- * One table of rows (options.def) says every option's path, type, default, bounds and help; reading, checking,
- * `config show`, `sluice init` and the reference page are made from it. Unknown and duplicate keys are
- * errors with line, column and the nearest valid name. Values may hold ${NAME}, ${NAME:-default},
- * ${NAME:?message} and ${file:NAME} ($CREDENTIALS_DIRECTORY/NAME, /run/secrets/NAME or an absolute path).
- * Environment SLUICE_SECTION_KEY beats the file. Immutable once read.
+ * One table of rows (options.def) says every option's path, type, default, bounds and help;
+ * reading, checking, `config show`, `sluice init` and the reference page are made from it. Unknown
+ * and duplicate keys are errors with line, column and the nearest valid name. Values may hold
+ * ${NAME}, ${NAME:-default},
+ * ${NAME:?message} and ${file:NAME} ($CREDENTIALS_DIRECTORY/NAME, /run/secrets/NAME or an absolute
+ * path). Environment SLUICE_SECTION_KEY beats the file. Immutable once read.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -16,56 +17,72 @@
 #include "machine/base/err.h"
 #include "machine/sys/sys.h"
 
+#define CONF_MAX_BYTES (1 << 20) /* of a file */
+
+struct conf_origin; /* where a value came from; private */
+
 struct conf_provider {
 	const char *name, *type;
 	const char *base_url; /* NULL: the type's */
 	const char *api_key;  /* "" when it resolved to nothing */
 	const char *ca_file;  /* NULL: the system's store */
-	bool enabled;         /* false: `api_key` came from an empty variable in a --dev configuration */
+	bool enabled;         /* false: switched off in the file */
 	int connect_ms, head_ms, first_event_ms, idle_ms, total_ms; /* 0: the general ones */
 	int line;
+	struct conf_origin *origins;
 };
 
 struct conf_model {
-	const char *id; /* "my-vllm/llama" */
+	const char *id;                     /* "my-vllm/llama" */
 	int64_t context_window, max_output; /* -1: as the catalogue has it */
-	const char *input_price, *output_price, *cached_price, *caching_price; /* USD a million, or NULL */
+	const char *input_price, *output_price, *cached_price,
+		*caching_price; /* USD a million, or NULL */
 	int line;
+	struct conf_origin *origins;
 };
 
 struct conf {
 	struct arena arena;
-	const char *file;      /* as given, or NULL (built in: --dev) */
-	const char *listen;    /* "127.0.0.1:4000" */
+	const char *file;   /* as given, or NULL (built in: --dev) */
+	const char *listen; /* "127.0.0.1:4000" */
 	const char *data_dir;
 	int workers;
 	const char *tls_cert, *tls_key; /* NULL: plain HTTP */
-	const char *log_level; /* debug info warn error */
-	const char *log_format; /* auto json human */
-	const char *log_file;  /* NULL: stderr */
+	const char *log_level;          /* debug info warn error */
+	const char *log_format;         /* auto json human */
+	const char *log_file;           /* NULL: stderr */
 	bool durability_power;
 	const char *default_model; /* NULL: none */
 	const char **cors_origins; /* NULL-terminated; empty: CORS off; "*" allowed */
 	/* limits */
 	int64_t max_body_bytes, max_event_bytes, max_answer_bytes, max_memory_bytes;
-	int max_connections, head_ms, idle_ms, body_stall_ms, write_stall_ms, drain_ms, keep_alive_ms;
+	int max_connections, head_ms, idle_ms, body_stall_ms, write_stall_ms, drain_ms,
+		keep_alive_ms;
 	/* timeouts toward providers */
 	int connect_ms, header_ms, plain_header_ms, first_event_ms, stream_idle_ms, total_ms;
 	struct conf_provider *providers;
 	int n_providers;
 	struct conf_model *models;
 	int n_models;
+	struct conf_origin *origins;
 };
 
-/* `text` with its name for messages. The caller frees with conf_free. NULL: ERR_CONFIG with "file:line:column: ...". */
+/*
+ * `text` with its name for messages. The caller frees with conf_free. NULL: ERR_CONFIG with
+ * "file:line:column: ...".
+ */
 struct conf *conf_read(struct sys *sys, const char *file, struct span text, struct err *err);
 struct conf *conf_read_file(struct sys *sys, const char *file, struct err *err);
-/* The configuration of `serve --dev`: loopback, ./data, provider sim at `sim_url`, and openai, anthropic when their
- * variables are set. A file given besides is read on top of it. */
+/*
+ * The configuration of `serve --dev`: loopback, ./data, provider sim at `sim_url` (none when that
+ * is NULL or ""), and openai, anthropic when their variables are set. A file given besides is read
+ * on top of it: its entries replace those of the same name.
+ */
 struct conf *conf_dev(struct sys *sys, const char *file, const char *sim_url, struct err *err);
 void conf_free(struct conf *c);
 
-/* The effective values as YAML, secrets masked; with sources: each with a comment where it came from. */
+/* The effective values as YAML, secrets masked; with sources: each with a comment where it came
+ * from. */
 bool conf_show(const struct conf *c, bool sources, struct buf *out);
 /* The commented file of `sluice init`. */
 bool conf_template(struct buf *out);
