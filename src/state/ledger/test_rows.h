@@ -46,7 +46,8 @@ static inline void test_remove_dir(const char *path)
 	while (d != NULL && (e = readdir(d)) != NULL) {
 		if (e->d_name[0] == '.')
 			continue;
-		snprintf(inner, sizeof(inner), "%s/%.200s", path, e->d_name);
+		if (snprintf(inner, sizeof(inner), "%s/%s", path, e->d_name) >= (int)sizeof(inner))
+			continue;
 		if (e->d_type == DT_DIR)
 			test_remove_dir(inner);
 		else
