@@ -148,7 +148,7 @@ void meters_end(const struct exchange *x); /* metrics and the access line */
 struct reply {
 	struct http_reply http;
 	struct http_field fields[EXCHANGE_MAX_FIELDS];
-	char cost[40], attempts[8], latency[24];
+	char cost[40], attempts[20], latency[24];
 };
 /* x may be NULL (no exchange was made): then only request id and CORS fields. */
 void reply_init(struct reply *reply, int status, const char *content_type);

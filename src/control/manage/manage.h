@@ -3,9 +3,10 @@
 /*
  * manage - the control side: its thread, and the management endpoints.
  *
- * Runs on a loop of its own behind a UNIX socket, <data_dir>/control.sock (mode 0600): whoever may open it is the
- * administrator of this installation. Changes go through the store thread and are in force (auth
- * table) before the answer leaves. One static table of endpoint rows: method, path, right, handler.
+ * Runs on a loop of its own behind a UNIX socket, <data_dir>/control.sock (mode 0600): whoever may
+ * open it is the administrator of this installation. Changes go through the store thread and are in
+ * force (auth table) before the answer leaves. One static table of endpoint rows: method, path,
+ * right, handler.
  */
 #include "machine/obs/log.h"
 #include "state/auth/auth.h"
