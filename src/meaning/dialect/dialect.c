@@ -98,15 +98,17 @@ bool pick_int(const struct pick *p, int64_t *out, struct err *err)
 	return wrong(p, "an integer", err);
 }
 
-bool fill_user(struct llm_metadata *meta, struct span user, struct arena *a, struct err *err)
+bool fill_user(struct llm_metadata *meta, struct llm_facts *facts, struct arena *a, struct err *err)
 {
+	struct span user = facts->user;
 	size_t n = user.n < MAX_USER_BYTES ? user.n : MAX_USER_BYTES;
 
-	if (meta->user_id.n > 0 || user.n == 0)
-		return true;
 	while (n > 0 && n < user.n && ((unsigned char)user.p[n] & 0xc0) == 0x80)
 		n--;
-	meta->user_id = arena_copy(a, span_head(user, n));
+	facts->user = span_head(user, n);
+	if (meta->user_id.n > 0 || n == 0)
+		return true;
+	meta->user_id = arena_copy(a, facts->user);
 	return meta->user_id.p != NULL || err_set(err, ERR_NO_MEMORY, NULL);
 }
 
@@ -149,12 +151,22 @@ static bool was_inclusive(const struct llm_usage *have, const struct llm_usage *
 	       have->input_uncached == llm_usage_input(now);
 }
 
+/* A part is never more than its whole. */
+static void clamp_parts(struct llm_usage *u)
+{
+	if (u->reasoning > u->output)
+		u->reasoning = u->output;
+	if (u->output_audio > u->output)
+		u->output_audio = u->output;
+}
+
 void usage_take(struct llm_usage *have, const struct llm_usage *now)
 {
 	struct llm_usage out = *now;
 
 	if (!have->present) {
 		*have = *now;
+		clamp_parts(have);
 		return;
 	}
 	if (llm_usage_input(now) < llm_usage_input(have) && !was_inclusive(have, now)) {
@@ -170,6 +182,7 @@ void usage_take(struct llm_usage *have, const struct llm_usage *now)
 		out.reasoning = have->reasoning;
 	if (have->output_audio > out.output_audio)
 		out.output_audio = have->output_audio;
+	clamp_parts(&out);
 	*have = out;
 }
 

@@ -22,7 +22,7 @@ struct llm_facts {
 	bool wants_usage;       /* the client asked for usage in the stream (always true where the format always has it) */
 	int64_t max_output;     /* the client's cap, -1: none */
 	int64_t choices;        /* n, 1 when absent */
-	struct span user;       /* the format's end-user field, or empty */
+	struct span user;       /* the format's end-user field, or empty; at most 256 bytes */
 	bool has_requesty;      /* the body has a `requesty` member, which is taken out */
 };
 

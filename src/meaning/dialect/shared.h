@@ -31,8 +31,9 @@ bool pick_bool(const struct pick *p, bool *out, struct err *err);
 /* A whole number; what is above LLM_MAX_COUNT becomes LLM_MAX_COUNT. */
 bool pick_int(const struct pick *p, int64_t *out, struct err *err);
 
-/* The format's end-user field stands in for a missing requesty.user_id, cut to its limit. */
-bool fill_user(struct llm_metadata *meta, struct span user, struct arena *a, struct err *err);
+/* Cuts the end-user field to its limit; it stands in for a missing requesty.user_id. */
+bool fill_user(
+	struct llm_metadata *meta, struct llm_facts *facts, struct arena *a, struct err *err);
 
 /* Edits that every format makes the same way: the model's name and the `requesty` object. */
 void edit_common(const struct llm_facts *facts, const struct pass_edit *edit, struct json_edit *e);

@@ -60,7 +60,7 @@ bool openai_read_request(enum llm_op op, yyjson_val *root, struct span text, str
 		!pick_str(&picks[USER], SIZE_MAX, &out.user, &why) ||
 		(picks[REQUESTY].value != NULL &&
 			!dialect_read_requesty(root, text, a, meta, &why)) ||
-		!fill_user(meta, out.user, a, &why)) {
+		!fill_user(meta, &out, a, &why)) {
 		if (err != NULL && err->code == ERR_OK)
 			*err = why;
 		return false;
