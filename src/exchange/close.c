@@ -14,7 +14,7 @@ static int64_t estimate(size_t bytes)
 
 static int64_t estimate_input(const struct exchange *x)
 {
-	int64_t tokens = estimate(x->body_bytes > 0 ? x->body_bytes : x->body.n);
+	int64_t tokens = estimate(x->text_bytes);
 
 	/* Media in the body is not text: no prompt is longer than the window. */
 	if (x->model != NULL && x->model->context_window > 0 && tokens > x->model->context_window)
@@ -33,7 +33,8 @@ static void assess(struct exchange *x, bool complete)
 
 	if (stream)
 		x->usage = x->tap.usage;
-	if (x->endpoint->op == LLM_OP_COUNT_TOKENS || !x->sent || x->answer == ANSWER_ERROR ||
+	if (x->endpoint->op == LLM_OP_COUNT_TOKENS || !x->sent || x->not_http ||
+		x->answer == ANSWER_ERROR ||
 		(x->err_from_provider && output_bytes == 0 && !x->usage.present)) {
 		x->usage = (struct llm_usage){0};
 		x->basis = BASIS_NONE;

@@ -18,7 +18,8 @@ static enum endpoint_kind kind_of(const char *path, enum http_method method)
 static void every_spelling_of_a_base_url_arrives(void **state)
 {
 	static const char *const spellings[] = {"/v1/chat/completions", "/chat/completions",
-		"/v1/v1/chat/completions", "/v1/chat/completions/", "/v1/v1/v1/chat/completions", NULL};
+		"/v1/v1/chat/completions", "/v1/chat/completions/", "/v1/v1/v1/chat/completions",
+		NULL};
 
 	for (int i = 0; spellings[i] != NULL; i++) {
 		struct endpoint_match m = endpoint_find(HTTP_POST, span_of(spellings[i]));
@@ -29,14 +30,16 @@ static void every_spelling_of_a_base_url_arrives(void **state)
 	}
 	assert_int_equal(endpoint_find(HTTP_POST, SPAN("/v1/messages/count_tokens")).endpoint->op,
 		LLM_OP_COUNT_TOKENS);
-	assert_int_equal(endpoint_find(HTTP_POST, SPAN("/v1/messages")).endpoint->op, LLM_OP_MESSAGES);
+	assert_int_equal(
+		endpoint_find(HTTP_POST, SPAN("/v1/messages")).endpoint->op, LLM_OP_MESSAGES);
 }
 
 static void nothing_is_decoded_or_guessed(void **state)
 {
-	static const char *const none[] = {"/", "/v1", "/v1/", "/v1/chat/Completions", "/v1/chat%2Fcompletions",
-		"/v1//chat/completions", "/v1/chat/completions//", "/v1/../v1/models", "/v2/models",
-		"/v1/v1/v1/v1/models", "/v1/livez", "/v1/api/hello", "/v1/chat/completions\\", NULL};
+	static const char *const none[] = {"/", "/v1", "/v1/", "/v1/chat/Completions",
+		"/v1/chat%2Fcompletions", "/v1//chat/completions", "/v1/chat/completions//",
+		"/v1/../v1/models", "/v2/models", "/v1/v1/v1/v1/models", "/v1/livez",
+		"/v1/api/hello", "/v1/chat/completions\\", NULL};
 
 	for (int i = 0; none[i] != NULL; i++)
 		assert_null(endpoint_find(HTTP_GET, span_of(none[i])).endpoint);
@@ -44,7 +47,8 @@ static void nothing_is_decoded_or_guessed(void **state)
 
 static void a_model_id_may_hold_slashes(void **state)
 {
-	struct endpoint_match m = endpoint_find(HTTP_GET, SPAN("/v1/models/azure/openai/gpt-4.1@eu"));
+	struct endpoint_match m =
+		endpoint_find(HTTP_GET, SPAN("/v1/models/azure/openai/gpt-4.1@eu"));
 
 	assert_int_equal(m.endpoint->kind, ENDPOINT_MODEL);
 	assert_true(span_is(m.rest, "azure/openai/gpt-4.1@eu"));

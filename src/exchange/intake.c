@@ -265,6 +265,23 @@ static void merge_extra(struct exchange *x)
 		inner.n > 0 ? "," : "", SPAN_ARG(inner));
 }
 
+/* Bytes of all text values: what a prompt is made of, whatever its format. Depth is bounded by
+ * json_read. */
+static size_t text_bytes(yyjson_val *v)
+{
+	size_t i, max, n = 0;
+	yyjson_val *key, *item;
+
+	if (yyjson_is_str(v))
+		return yyjson_get_len(v);
+	if (yyjson_is_arr(v)) {
+		yyjson_arr_foreach(v, i, max, item) n += text_bytes(item);
+	} else if (yyjson_is_obj(v)) {
+		yyjson_obj_foreach(v, i, max, key, item) n += text_bytes(item);
+	}
+	return n;
+}
+
 enum move step_decode(struct exchange *x)
 {
 	struct span text = buf_span(&x->body);
@@ -283,6 +300,7 @@ enum move step_decode(struct exchange *x)
 	/* The document's memory is used again by the next request. */
 	x->facts.model = arena_copy(&x->arena, x->facts.model);
 	x->facts.user = arena_copy(&x->arena, x->facts.user);
+	x->text_bytes = text_bytes(yyjson_doc_get_root(doc));
 	json_free(doc);
 	if (!ok)
 		return MOVE_FAIL;

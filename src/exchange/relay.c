@@ -109,7 +109,8 @@ static void begin_relay(struct exchange *x)
 		.hide_usage = !x->facts.wants_usage,
 		.scratch = &x->env->scratch,
 		.cost = cost_text,
-		.user = x};
+		.user = x,
+		.request_id = x->request_id};
 	x->relay_ms = x->last_ms = loop_now_ms(x->env->loop);
 	x->timer.fire = on_timer;
 	arm(x);
@@ -129,7 +130,6 @@ static void on_head(void *user, const struct http_head *head)
 		x->answer = ANSWER_STREAM;
 	else
 		x->answer = ANSWER_PLAIN;
-	x->body_bytes = x->body.n;
 	buf_done(&x->body);
 	if (x->answer == ANSWER_STREAM)
 		begin_relay(x);
@@ -410,14 +410,27 @@ static void relay_plain_end(struct exchange *x)
 	exchange_fail(x);
 }
 
+/* A credential that the provider refuses is ours, not the caller's: say so before its own words. */
+static void blame_credential(struct exchange *x)
+{
+	struct err said = x->err;
+
+	x->err = (struct err){0};
+	err_set(&x->err, ERR_UPSTREAM_AUTH,
+		"Provider \"%.*s\" refused the gateway's credential: %.256s",
+		SPAN_ARG(x->provider->name), said.text);
+	x->native_type[0] = x->native_code[0] = '\0';
+}
+
 static void relay_error_end(struct exchange *x)
 {
 	if (x->upstream_status >= 400) {
 		x->dialect->read_error(x->upstream_status, buf_span(&x->held), &x->env->scratch,
 			&x->err, x->native_type, x->native_code);
 		x->err_from_provider = true;
-		/* A credential that the provider refuses is ours, not the caller's. */
-		if (x->err.code != ERR_UPSTREAM_AUTH)
+		if (x->err.code == ERR_UPSTREAM_AUTH)
+			blame_credential(x);
+		else
 			x->status = x->upstream_status;
 	} else {
 		err_set(&x->err, ERR_UPSTREAM_INVALID, "Provider \"%.*s\" answered with status %d",
@@ -497,6 +510,7 @@ static void on_fail(void *user, const struct http_failure *f)
 	if (x->step != STEP_DISPATCH && x->step != STEP_RELAY)
 		return;
 	x->sent = x->sent || f->sent;
+	x->not_http = f->kind == HTTP_FAIL_PROTOCOL && f->phase != HTTP_PHASE_BODY;
 	err_set(&x->err, failure_code(f), "Provider \"%.*s\": %s", SPAN_ARG(x->provider->name),
 		f->err.code != ERR_OK ? f->err.text : err_row(failure_code(f))->text);
 	exchange_fail(x);

@@ -154,7 +154,7 @@ static bool put_built_in(struct sys *sys, struct conf *c, const char *sim_url, s
 	buf_init(&text, 4096);
 	buf_append_cstr(&text, "providers:\n");
 	if (sim_url != NULL && sim_url[0] != '\0') {
-		buf_append_cstr(&text, "  sim: {type: sim, base_url: ");
+		buf_append_cstr(&text, "  sim: {type: sim, api_key: simulator, base_url: ");
 		text_json_string(&text, span_of(sim_url));
 		buf_append_cstr(&text, "}\n");
 	}
