@@ -80,7 +80,8 @@ struct exchange {
 	bool error_sent;   /* the provider's own error event is part of what was written */
 	bool final_usage;  /* the provider's last usage was seen */
 	bool sent;         /* bytes of the call may have reached the provider */
-	size_t body_bytes; /* of the request, when `body` itself is gone */
+	bool not_http;     /* what answered was no provider: nothing is owed */
+	size_t text_bytes; /* of all texts in the request */
 	int64_t plain_output_bytes;
 	struct span body_spans[2 * JSON_MAX_SPLICES + 1];
 	int n_body;
