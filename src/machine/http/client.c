@@ -9,13 +9,15 @@
 
 #define MAX_BODY_SPANS 64
 #define MAX_FIELDS 48
+/* Of a coded body at a time: what a pause still lets through, unpacked, stays small. */
+#define CODED_BYTES 1024
 
 /* Idle connections to one origin, the last used first. */
 struct pool {
 	struct list node;
 	struct http_origin *origin;
 	struct list idle;
-	int n_idle;
+	int n_idle, n_conns; /* without one the pool goes */
 };
 
 struct conn {
@@ -25,6 +27,8 @@ struct conn {
 	struct stream *stream;
 	struct h1 parser;
 	struct http_call *call; /* NULL: idle */
+	struct buf rest;        /* of a read in which the owner paused */
+	struct loop_task task;  /* goes on with it */
 	int64_t idle_since_ms;
 	bool reused;  /* served a call before */
 	bool reading; /* inside a read callback: the memory stays */
@@ -55,6 +59,7 @@ struct http_call {
 	struct timer timer;
 	struct loop_task task; /* reports what began inside a call of the owner */
 	int64_t started_ms, phase_ms, progress_ms;
+	size_t unsent; /* of the request, when last looked at */
 	struct inflate *inflate;
 	struct http_failure failure; /* due, when the task runs */
 	bool paused, retried, sent, received, close_after, ended;
@@ -93,6 +98,9 @@ static bool read_authority(struct span text, bool tls, struct span *host, int *p
 		if (end < 3)
 			return false;
 		*host = (struct span){text.p + 1, (size_t)end - 1};
+		for (size_t i = 0; i < host->n; i++)
+			if (memchr("0123456789abcdefABCDEF:.", host->p[i], 24) == NULL)
+				return false;
 		rest = span_skip(text, (size_t)end + 1);
 		if (rest.n > 0 && rest.p[0] != ':')
 			return false;
@@ -144,13 +152,15 @@ struct http_origin *http_origin_new(
 		authority = span_head(text, n);
 		if (!http_is_target(text) || span_find_char(text, '?') >= 0 ||
 			!read_authority(authority, is_tls, &host, &port)) {
+			/* It may hold a password: only what cannot is repeated. */
 			err_set(err, ERR_CONFIG,
 				"\"%s\" is not an address of the form https://host[:port][/path]",
-				url);
+				strchr(url, '@') == NULL ? url : "...@...");
 			return NULL;
 		}
 	} else {
-		err_set(err, ERR_CONFIG, "\"%s\" must begin with http:// or https://", url);
+		err_set(err, ERR_CONFIG, "\"%s\" must begin with http:// or https://",
+			strchr(url, '@') == NULL ? url : "...@...");
 		return NULL;
 	}
 	if (is_tls && tls == NULL) {
@@ -197,9 +207,17 @@ void http_origin_unref(struct http_origin *o)
 
 static void conn_release(struct conn *c)
 {
+	struct pool *p = c->pool;
+
 	h1_done(&c->parser);
+	buf_done(&c->rest);
 	c->client->n_conns--;
 	free(c);
+	if (--p->n_conns == 0) {
+		list_remove(&p->node);
+		http_origin_unref(p->origin);
+		free(p);
+	}
 }
 
 /* Out of its list and closed; the memory goes when no callback runs in it. */
@@ -208,6 +226,7 @@ static void conn_close(struct conn *c, bool reset)
 	if (c->call == NULL && !list_empty(&c->node))
 		c->pool->n_idle--;
 	list_remove(&c->node);
+	loop_task_cancel(&c->task);
 	if (c->call != NULL)
 		c->call->conn = NULL;
 	c->call = NULL;
@@ -222,17 +241,22 @@ static void conn_close(struct conn *c, bool reset)
 		conn_release(c);
 }
 
-static struct pool *pool_of(struct http_client *client, struct http_origin *o)
+static struct pool *pool_find(struct http_client *client, const struct http_origin *o)
 {
-	struct pool *p;
-
 	LIST_EACH(pos, &client->pools)
 	{
-		p = LIST_ITEM(pos, struct pool, node);
+		struct pool *p = LIST_ITEM(pos, struct pool, node);
+
 		if (p->origin->pool_id == o->pool_id)
 			return p;
 	}
-	p = calloc(1, sizeof(*p));
+	return NULL;
+}
+
+static struct pool *pool_make(struct http_client *client, struct http_origin *o)
+{
+	struct pool *p = calloc(1, sizeof(*p));
+
 	if (p == NULL)
 		return NULL;
 	p->origin = http_origin_ref(o);
@@ -281,7 +305,7 @@ static void on_reaper(struct timer *t)
 		struct pool *p = LIST_ITEM(pos, struct pool, node);
 
 		/* The oldest stand at the back. */
-		while (!list_empty(&p->idle)) {
+		for (int n = p->n_idle; n > 0; n--) {
 			struct conn *c = LIST_ITEM(p->idle.prev, struct conn, node);
 			int64_t left = c->idle_since_ms + client->limits.idle_ms - now;
 
@@ -330,6 +354,8 @@ static void fail(struct http_call *call, enum http_failure_kind kind, const stru
 
 	if (err != NULL)
 		f.err = *err;
+	else
+		err_set(&f.err, ERR_NO_MEMORY, NULL);
 	detach(call);
 	if (call->conn != NULL)
 		conn_close(call->conn, true);
@@ -390,6 +416,8 @@ static int64_t deadline(const struct http_call *call)
 
 	if (call->phase == HTTP_PHASE_CONNECT && call->timeouts.connect_ms > 0)
 		own = call->phase_ms + call->timeouts.connect_ms;
+	else if (call->phase == HTTP_PHASE_SEND && call->timeouts.head_ms > 0)
+		own = call->progress_ms + call->timeouts.head_ms;
 	else if (call->phase == HTTP_PHASE_HEAD && call->timeouts.head_ms > 0)
 		own = call->phase_ms + call->timeouts.head_ms;
 	else if (call->phase == HTTP_PHASE_BODY && call->timeouts.idle_ms > 0 && !call->paused)
@@ -397,15 +425,27 @@ static int64_t deadline(const struct http_call *call)
 	return own != 0 && (total == 0 || own < total) ? own : total;
 }
 
-/* One timer a call, moved only when it fires: reads touch a number. */
+/* Sending goes on as long as the upstream takes something of the request. */
+static void look_at_sending(struct http_call *call)
+{
+	size_t unsent;
+
+	if (call->phase != HTTP_PHASE_SEND)
+		return;
+	unsent = stream_pending(call->conn->stream);
+	if (unsent != call->unsent)
+		call->progress_ms = loop_now_ms(call->client->loop);
+	call->unsent = unsent;
+}
+
+/* One timer a call, moved when it fires or when something is due earlier: reads touch a number. */
 static void arm(struct http_call *call)
 {
 	int64_t due = deadline(call), now = loop_now_ms(call->client->loop);
 
-	if (due == 0)
-		timer_stop(&call->timer);
-	else
-		timer_start(&call->timer, due > now ? due - now : 1);
+	if (due == 0 || (call->timer.due_ms != 0 && call->timer.due_ms <= due))
+		return;
+	timer_start(&call->timer, due > now ? due - now : 1);
 }
 
 static void on_timer(struct timer *t)
@@ -414,9 +454,11 @@ static void on_timer(struct timer *t)
 		"the request was not taken in time", "no response head in time",
 		"nothing more came in time"};
 	struct http_call *call = LIST_ITEM(t, struct http_call, timer);
-	int64_t due = deadline(call);
 	struct err err = {0};
+	int64_t due;
 
+	look_at_sending(call);
+	due = deadline(call);
 	if (due == 0 || loop_now_ms(call->client->loop) < due) {
 		arm(call);
 		return;
@@ -434,6 +476,11 @@ static void enter(struct http_call *call, enum http_phase phase)
 
 /* ---- reading ---- */
 
+static bool goes_on(const struct conn *c)
+{
+	return c->call != NULL && !c->call->paused;
+}
+
 static bool on_head(void *user, const struct http_head *head)
 {
 	struct conn *c = user;
@@ -449,7 +496,7 @@ static bool on_head(void *user, const struct http_head *head)
 	}
 	enter(call, HTTP_PHASE_BODY);
 	call->events->head(call->user, head);
-	return c->call != NULL;
+	return goes_on(c) && call->inflate == NULL; /* coded: on in small pieces */
 }
 
 static bool give(void *user, struct span bytes)
@@ -457,7 +504,7 @@ static bool give(void *user, struct span bytes)
 	struct conn *c = user;
 
 	c->call->events->body(c->call->user, bytes);
-	return c->call != NULL;
+	return c->call != NULL; /* a piece that was unpacked is given to its end */
 }
 
 static bool on_body(void *user, struct span bytes)
@@ -466,13 +513,15 @@ static bool on_body(void *user, struct span bytes)
 	struct http_call *call = c->call;
 	struct err err = {0};
 
-	if (call->inflate == NULL)
-		return give(c, bytes);
+	if (call->inflate == NULL) {
+		give(c, bytes);
+		return goes_on(c);
+	}
 	if (!inflate_feed(call->inflate, bytes, give, c, &err)) {
 		fail(call, HTTP_FAIL_CODING, &err);
 		return false;
 	}
-	return c->call != NULL;
+	return goes_on(c);
 }
 
 static bool on_end(void *user)
@@ -498,41 +547,78 @@ static bool retry(struct http_call *call)
 	return true;
 }
 
-static void feed(struct conn *c, struct span bytes)
+/* Returns the bytes used: not all when the owner paused. */
+static size_t feed(struct conn *c, struct span bytes)
 {
 	struct http_call *call = c->call;
 	struct err err = {0};
-	ssize_t used;
+	size_t at = 0;
 
-	if (call == NULL) { /* nobody asked for this */
-		conn_close(c, true);
-		return;
-	}
-	call->received = true;
 	call->progress_ms = loop_now_ms(c->client->loop);
-	used = h1_feed(&c->parser, bytes, &err);
-	if (c->call == NULL)
-		return;
-	if (used < 0) {
-		fail(call, HTTP_FAIL_PROTOCOL, &err);
-		return;
-	}
-	if (call->ended) {
-		if ((size_t)used < bytes.n)
-			call->close_after = true;
-		complete(call);
-	}
+	do {
+		struct span part = span_skip(bytes, at);
+		ssize_t used;
+
+		if (call->inflate != NULL)
+			part = span_head(part, CODED_BYTES);
+		used = h1_feed(&c->parser, part, &err);
+		if (c->call == NULL)
+			return bytes.n;
+		if (used < 0) {
+			fail(call, HTTP_FAIL_PROTOCOL, &err);
+			return bytes.n;
+		}
+		at += (size_t)used;
+		if (call->ended) {
+			if (at < bytes.n)
+				call->close_after = true;
+			complete(call);
+			return bytes.n;
+		}
+	} while (at < bytes.n && !call->paused);
+	return at;
+}
+
+static void leave(struct conn *c)
+{
+	c->reading = false;
+	if (c->dead)
+		conn_release(c);
 }
 
 static void on_read(void *user, struct span bytes)
 {
 	struct conn *c = user;
+	size_t used;
 
 	c->reading = true;
-	feed(c, bytes);
-	c->reading = false;
-	if (c->dead)
-		conn_release(c);
+	if (c->call == NULL) { /* nobody asked for this */
+		conn_close(c, true);
+	} else {
+		c->call->received = true;
+		used = c->rest.n == 0 ? feed(c, bytes) : 0;
+		if (used < bytes.n && !buf_append(&c->rest, span_skip(bytes, used)))
+			fail(c->call, HTTP_FAIL_MEMORY, NULL);
+	}
+	leave(c);
+}
+
+/* The owner resumed: first what it has not seen of the last read, then the stream. */
+static void on_resumed(struct loop_task *t)
+{
+	struct conn *c = LIST_ITEM(t, struct conn, task);
+	size_t used;
+
+	if (!goes_on(c))
+		return;
+	c->reading = true;
+	used = feed(c, buf_span(&c->rest));
+	buf_consume(&c->rest, used);
+	if (c->rest.n == 0)
+		buf_done(&c->rest);
+	if (goes_on(c))
+		stream_resume(c->stream);
+	leave(c);
 }
 
 static void ended(struct conn *c, const struct err *why)
@@ -571,9 +657,7 @@ static void on_stream_end(void *user, const struct err *why)
 
 	c->reading = true;
 	ended(c, why);
-	c->reading = false;
-	if (c->dead)
-		conn_release(c);
+	leave(c);
 }
 
 static void on_drain(void *user)
@@ -609,15 +693,19 @@ static void transmit(struct http_call *call, struct conn *c)
 		stream_resume(c->stream);
 	/* A write that failed is followed by the stream's end. */
 	stream_write(c->stream, v, n);
-	enter(call, stream_pending(c->stream) > 0 ? HTTP_PHASE_SEND : HTTP_PHASE_HEAD);
+	call->unsent = stream_pending(c->stream);
+	enter(call, call->unsent > 0 ? HTTP_PHASE_SEND : HTTP_PHASE_HEAD);
 }
 
 static void use(struct http_call *call, struct stream *s)
 {
-	struct pool *p = pool_of(call->client, call->origin);
-	struct conn *c = p != NULL ? calloc(1, sizeof(*c)) : NULL;
+	struct conn *c = calloc(1, sizeof(*c));
+	struct pool *p = c != NULL ? pool_find(call->client, call->origin) : NULL;
 
-	if (c == NULL) {
+	if (c != NULL && p == NULL)
+		p = pool_make(call->client, call->origin);
+	if (p == NULL) {
+		free(c);
 		stream_reset(s);
 		fail(call, HTTP_FAIL_MEMORY, NULL);
 		return;
@@ -626,8 +714,11 @@ static void use(struct http_call *call, struct stream *s)
 	c->client = call->client;
 	c->client->n_conns++;
 	c->pool = p;
+	p->n_conns++;
 	c->stream = s;
 	h1_init(&c->parser, H1_RESPONSE, &parser_events, c);
+	buf_init(&c->rest, 2 * LOOP_READ_BYTES);
+	loop_task_init(&c->task, on_resumed);
 	stream_bind(s, &stream_events, c);
 	transmit(call, c);
 }
@@ -767,7 +858,7 @@ struct http_call *http_call_start(struct http_client *client, const struct http_
 		fail_later(call, HTTP_FAIL_PROTOCOL);
 		return call;
 	}
-	p = pool_of(client, spec->origin);
+	p = pool_find(client, spec->origin);
 	c = p != NULL ? conn_take(p) : NULL;
 	if (c != NULL)
 		transmit(call, c);
@@ -793,7 +884,7 @@ void http_call_resume(struct http_call *call)
 	call->progress_ms = loop_now_ms(call->client->loop);
 	arm(call);
 	if (call->conn != NULL)
-		stream_resume(call->conn->stream);
+		loop_task_post(call->client->loop, &call->conn->task);
 }
 
 void http_call_cancel(struct http_call *call)
@@ -834,7 +925,8 @@ void http_client_close_idle(struct http_client *client)
 	{
 		struct pool *p = LIST_ITEM(pos, struct pool, node);
 
-		while (!list_empty(&p->idle))
+		/* Counted: with its last connection the pool goes too. */
+		for (int n = p->n_idle; n > 0; n--)
 			conn_close(LIST_ITEM(p->idle.next, struct conn, node), false);
 	}
 }
@@ -846,12 +938,7 @@ void http_client_free(struct http_client *client)
 	assert(client->n_calls == 0);
 	http_client_close_idle(client);
 	assert(client->n_conns == 0);
+	assert(list_empty(&client->pools));
 	timer_done(&client->reaper);
-	while (!list_empty(&client->pools)) {
-		struct pool *p = LIST_ITEM(list_take_front(&client->pools), struct pool, node);
-
-		http_origin_unref(p->origin);
-		free(p);
-	}
 	free(client);
 }

@@ -18,8 +18,10 @@
 struct inflate {
 	z_stream z;
 	uint64_t in_bytes, out_bytes;
-	bool raw_tried, ended;
-	bool zlib; /* "deflate", which some senders mean without its wrapper */
+	unsigned char start[2]; /* of a "deflate" body, until its form is known */
+	uint8_t n_start;
+	bool unsure; /* "deflate", which some senders mean without its wrapper */
+	bool ended;
 };
 
 /* true and *out NULL: identity. false: a coding that is not known, or no memory. */
@@ -29,4 +31,5 @@ void inflate_free(struct inflate *f);
 /* Gives the decoded pieces; `give` returns false to stop (the call then returns true). */
 bool inflate_feed(struct inflate *f, struct span bytes, bool (*give)(void *user, struct span out),
 	void *user, struct err *err);
-bool inflate_is_complete(const struct inflate *f); /* the coding's own end was seen */
+/* The coding's own end was seen, or there was no body at all. */
+bool inflate_is_complete(const struct inflate *f);
