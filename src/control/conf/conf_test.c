@@ -123,6 +123,20 @@ static void test_a_whole_file(void **state)
 	conf_free(c);
 }
 
+static void test_quotes(void **state)
+{
+	struct conf *c = read_ok("data_dir: 'it''s ''fine'' # \\n'\n"
+				 "log: {file: \"\\\"\\\"\\u00e9\\x41\\\\ # '\"}\n"
+				 "tls: {cert: a'b\"c, key: a#b # c\n  }\n");
+
+	assert_string_equal(c->data_dir, "it's 'fine' # \\n");
+	assert_string_equal(c->log_file, "\"\"\xc3\xa9"
+					 "A\\ # '");
+	assert_string_equal(c->tls_cert, "a'b\"c");
+	assert_string_equal(c->tls_key, "a#b");
+	conf_free(c);
+}
+
 static void test_json_is_yaml(void **state)
 {
 	struct conf *c = read_ok("{\n \"workers\": 2, \"providers\": {\n  \"a\": {\n   \"type\": "
@@ -285,6 +299,11 @@ static const struct {
 		"f.yaml:1:35: providers.a.api_key: a variable must be the whole value of a secret"},
 	{"data_dir: \"a\\nb\"\n",
 		"f.yaml:1:11: data_dir has a line end or another control character"},
+	{"data_dir: |\n  a\n  b\n", "f.yaml:2:1: a value must stand on one line"},
+	{"data_dir: a\n  b\n", "f.yaml:1:11: a value must stand on one line"},
+	{"data_dir: 'a\n  b'\n", "f.yaml:1:11: a value must stand on one line"},
+	{"data_dir: 'it''''s'\n",
+		"f.yaml:1:11: write a text with several quotes in a row in double quotes"},
 	{"a: &x 1\n", "f.yaml:1:7: anchors (&name) are not supported"},
 	{"a: *x\n", "f.yaml:1:5: aliases (*name) are not supported"},
 	{"a: !!str 1\n", "f.yaml:1:10: tags (!name) are not supported"},
@@ -583,6 +602,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_a_whole_file),
+		cmocka_unit_test(test_quotes),
 		cmocka_unit_test(test_json_is_yaml),
 		cmocka_unit_test(test_bad_files),
 		cmocka_unit_test(test_variables),
