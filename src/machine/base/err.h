@@ -28,7 +28,7 @@ struct err_row {
 
 struct err {
 	enum err_code code; /* ERR_OK: nothing happened yet */
-	char text[384];     /* cut when longer; valid UTF-8 as long as its parts are */
+	char text[1024];    /* cut when longer; valid UTF-8 as long as its parts are */
 	char param[64];     /* the request member at fault, or "" */
 };
 

@@ -101,7 +101,7 @@ struct dialect {
 
 	/*
 	 * The error of a non-2xx answer, read tolerantly: any JSON shape, HTML, empty. The provider's own
-	 * words are kept (at most 2 KiB, without anything that looks like a key); the code is the
+	 * words are kept (cut to what struct err holds, without anything that looks like a key); the code is the
 	 * class of wire-formats 1.9; native_type and native_code (may be empty) go back to the
 	 * client unchanged in pass mode.
 	 */

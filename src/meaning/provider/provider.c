@@ -3,6 +3,7 @@
 #include <ctype.h>
 
 #define MAX_BETA_BYTES 2048
+#define MAX_SCRIPT_BYTES 4096
 #define ANTHROPIC_VERSION "2023-06-01"
 
 /*
@@ -42,7 +43,8 @@ static const struct provider_type types[] = {
 		.catalog_prefix = "sim/",
 		.auth = PROVIDER_AUTH_BEARER,
 		.asks_usage = true,
-		.finish_ends = true},
+		.finish_ends = true,
+		.scripted = true},
 };
 
 #define N_TYPES (sizeof(types) / sizeof(types[0]))
@@ -139,6 +141,20 @@ static bool add_anthropic(provider_client_field client, void *user, struct arena
 	return true;
 }
 
+/* The simulator's script for this request; the types of real providers have no such field. */
+static void add_script(
+	provider_client_field client, void *user, struct arena *a, struct provider_call *call)
+{
+	struct span script =
+		client != NULL ? span_trim(client(user, "x-sim")) : (struct span){NULL, 0};
+
+	for (size_t i = 0; i < script.n; i++)
+		if (script.p[i] < ' ' || script.p[i] > '~')
+			return;
+	if (script.n > 0 && script.n <= MAX_SCRIPT_BYTES)
+		add(call, SPAN("x-sim"), arena_copy(a, script));
+}
+
 bool provider_prepare(const struct provider_type *type, enum llm_op op, struct span base_path,
 	struct span api_key, provider_client_field client, void *user, struct arena *a,
 	struct provider_call *out, struct err *err)
@@ -157,6 +173,8 @@ bool provider_prepare(const struct provider_type *type, enum llm_op op, struct s
 		return false;
 	if (anthropic && !add_anthropic(client, user, a, &call, err))
 		return false;
+	if (type->scripted)
+		add_script(client, user, a, &call);
 	if (a->failed)
 		return err_set(err, ERR_NO_MEMORY, NULL);
 	*out = call;

@@ -24,6 +24,7 @@ struct provider_type {
 	bool usage_optional;  /* answers may lack usage (compatible servers): estimated, not refused */
 	bool finish_ends;     /* U-15: a missing end marker is fine once a finish reason was seen */
 	bool bills_on_abort;  /* goes on generating (and billing) when the connection is closed */
+	bool scripted;        /* takes the client's x-sim field: the simulator */
 };
 
 /* NULL-terminated, for "did you mean". */
@@ -45,8 +46,8 @@ struct provider_call {
 
 /*
  * Address and fields of a call, made in the arena. base_path is the path part of base_url ("" or
- * "/v1"). From the client pass only, value-checked: anthropic-version, anthropic-beta (Anthropic),
- * OpenAI-Organization and OpenAI-Project never. The api key may be empty.
+ * "/v1"). From the client pass only, value-checked: anthropic-version, anthropic-beta (Anthropic), x-sim
+ * (the simulator); OpenAI-Organization and OpenAI-Project never. The api key may be empty.
  */
 bool provider_prepare(const struct provider_type *type, enum llm_op op, struct span base_path,
 	struct span api_key, provider_client_field client, void *user, struct arena *a,

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 struct client {
-	const char *version, *beta;
+	const char *version, *beta, *script;
 };
 
 static struct span field(void *user, const char *name)
@@ -18,6 +18,8 @@ static struct span field(void *user, const char *name)
 		return span_of(c->version);
 	if (strcmp(name, "anthropic-beta") == 0)
 		return span_of(c->beta);
+	if (strcmp(name, "x-sim") == 0)
+		return span_of(c->script);
 	fail_msg("asked for %s", name);
 	return SPAN("");
 }
@@ -39,7 +41,7 @@ static bool prepare(const char *type, enum llm_op op, const char *base_path, con
 
 static void writes_openai_calls(void **state)
 {
-	struct client client = {NULL, NULL};
+	struct client client = {NULL, NULL, NULL};
 	struct provider_call call;
 	struct arena a;
 
@@ -58,7 +60,7 @@ static void writes_openai_calls(void **state)
 
 static void writes_anthropic_calls(void **state)
 {
-	struct client client = {NULL, NULL};
+	struct client client = {NULL, NULL, NULL};
 	struct provider_call call;
 	struct err err = {0};
 	struct arena a;
@@ -70,14 +72,14 @@ static void writes_anthropic_calls(void **state)
 	assert_true(span_is(value_of(&call, "anthropic-version"), "2023-06-01"));
 	assert_null(value_of(&call, "authorization").p);
 	assert_null(value_of(&call, "anthropic-beta").p);
-	client = (struct client){"2026-10-21", " context-1m-2025-08-07, other_beta "};
+	client = (struct client){"2026-10-21", " context-1m-2025-08-07, other_beta ", NULL};
 	assert_true(
 		prepare("anthropic", LLM_OP_COUNT_TOKENS, "/v1", "key", &client, &a, &call, &err));
 	assert_true(span_is(call.target, "/v1/messages/count_tokens"));
 	assert_true(span_is(value_of(&call, "anthropic-version"), "2026-10-21"));
 	assert_true(
 		span_is(value_of(&call, "anthropic-beta"), "context-1m-2025-08-07, other_beta"));
-	client = (struct client){"20 23", "a\tb"};
+	client = (struct client){"20 23", "a\tb", NULL};
 	assert_false(prepare("anthropic", LLM_OP_MESSAGES, "", "key", &client, &a, &call, &err));
 	assert_int_equal(err.code, ERR_BAD_REQUEST);
 	assert_string_equal(err.param, "anthropic-beta");
@@ -89,7 +91,7 @@ static void writes_anthropic_calls(void **state)
 
 static void the_simulator_speaks_both(void **state)
 {
-	struct client client = {NULL, NULL};
+	struct client client = {NULL, NULL, NULL};
 	struct provider_call call;
 	struct arena a;
 
@@ -100,12 +102,18 @@ static void the_simulator_speaks_both(void **state)
 	assert_true(prepare("sim", LLM_OP_MESSAGES, "", "k", &client, &a, &call, NULL));
 	assert_true(span_is(call.target, "/v1/messages"));
 	assert_true(span_is(value_of(&call, "x-api-key"), "k"));
+	assert_null(value_of(&call, "x-sim").p);
+	client.script = "delay=200; cut_bytes=5";
+	assert_true(prepare("sim", LLM_OP_CHAT, "/v1", "k", &client, &a, &call, NULL));
+	assert_true(span_is(value_of(&call, "x-sim"), "delay=200; cut_bytes=5"));
+	assert_true(prepare("openai", LLM_OP_CHAT, "/v1", "k", &client, &a, &call, NULL));
+	assert_null(value_of(&call, "x-sim").p);
 	arena_done(&a);
 }
 
 static void refuses_what_it_cannot_send(void **state)
 {
-	struct client client = {NULL, NULL};
+	struct client client = {NULL, NULL, NULL};
 	struct provider_call call;
 	struct err err = {0};
 	struct arena a;
