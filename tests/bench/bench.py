@@ -184,8 +184,8 @@ http {{
     def load_command(self, port, model, stream, path, connections, seconds, key=None, more=()):
         command = ["taskset", "-c", OTHER_CORE, LOAD, "--port", str(port), "--path", path, "--connections", str(connections),
                    "--seconds", str(seconds), *more]
-        if key:
-            command += ["--header", f"Authorization: Bearer {key}"]
+        # The simulator wants a key as every provider does; nginx passes it on.
+        command += ["--header", f"Authorization: Bearer {key or 'provider-key'}"]
         if "--get" in more:
             return command
         body = os.path.join(self.home, f"body-{model.replace('/', '-')}.json")
