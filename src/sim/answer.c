@@ -5,14 +5,24 @@
 
 #define WORD_COUNT 64
 
-static const char words[WORD_COUNT][12] = {"river", "stone", "light", "garden", "window", "paper",
-	"winter", "summer", "harbour", "bridge", "silver", "copper", "letter", "number", "music",
-	"shadow", "forest", "meadow", "candle", "mirror", "engine", "signal", "circle", "corner",
-	"valley", "island", "market", "lantern", "thread", "needle", "basket", "kettle", "the", "a",
-	"and", "of", "with", "under", "near", "beyond", "quiet", "bright", "early", "late", "green",
-	"blue", "round", "small", "walks", "turns", "opens", "carries", "follows", "answers",
-	"returns", "remembers", "slowly", "again", "often", "never", "north", "south", "east",
-	"west"};
+#define W(text)                                                                                    \
+	{                                                                                          \
+		text, sizeof(text) - 1                                                             \
+	}
+static const struct {
+	char text[11];
+	unsigned char n;
+} words[WORD_COUNT] = {W("river"), W("stone"), W("light"), W("garden"), W("window"), W("paper"),
+	W("winter"), W("summer"), W("harbour"), W("bridge"), W("silver"), W("copper"), W("letter"),
+	W("number"), W("music"), W("shadow"), W("forest"), W("meadow"), W("candle"), W("mirror"),
+	W("engine"), W("signal"), W("circle"), W("corner"), W("valley"), W("island"), W("market"),
+	W("lantern"), W("thread"), W("needle"), W("basket"), W("kettle"), W("the"), W("a"),
+	W("and"), W("of"), W("with"), W("under"), W("near"), W("beyond"), W("quiet"), W("bright"),
+	W("early"), W("late"), W("green"), W("blue"), W("round"), W("small"), W("walks"),
+	W("turns"), W("opens"), W("carries"), W("follows"), W("answers"), W("returns"),
+	W("remembers"), W("slowly"), W("again"), W("often"), W("never"), W("north"), W("south"),
+	W("east"), W("west")};
+#undef W
 
 static uint64_t mix(uint64_t x)
 {
@@ -22,15 +32,34 @@ static uint64_t mix(uint64_t x)
 	return x ^ (x >> 31);
 }
 
-static const char *word_at(uint64_t seed, uint64_t i)
+/* Ten words come from one number. */
+#define WORDS_A_NUMBER 10
+
+struct word {
+	const char *p;
+	unsigned n; /* with the blank that separates it from the word before */
+};
+
+struct source {
+	uint64_t seed, at, number; /* `number` is that of words at / 10 */
+};
+
+static void source_init(struct source *s, uint64_t seed)
 {
-	return words[mix(seed + i * 0x2545f4914f6cdd1du) % WORD_COUNT];
+	*s = (struct source){.seed = seed, .at = UINT64_MAX};
 }
 
-/* Size with the blank that separates it from the word before. */
-static unsigned word_bytes(uint64_t seed, uint64_t i)
+static struct word word_at(struct source *s, uint64_t i)
 {
-	return (unsigned)strlen(word_at(seed, i)) + (i > 0);
+	uint64_t at = i / WORDS_A_NUMBER;
+	unsigned k;
+
+	if (at != s->at) {
+		s->at = at;
+		s->number = mix(s->seed + at * 0x2545f4914f6cdd1du);
+	}
+	k = (unsigned)(s->number >> (6 * (i % WORDS_A_NUMBER))) % WORD_COUNT;
+	return (struct word){words[k].text, words[k].n + (i > 0)};
 }
 
 uint64_t answer_hash(uint64_t seed, struct span text)
@@ -58,19 +87,24 @@ static uint64_t pieces_of(uint64_t pieces, uint64_t most)
 
 void answer_text_words(struct answer_text *t, uint64_t seed, uint64_t n, uint64_t pieces)
 {
+	struct source source;
+
 	*t = (struct answer_text){.seed = seed, .words = n};
+	source_init(&source, seed);
 	for (uint64_t i = 0; i < n; i++)
-		t->bytes += word_bytes(seed, i);
+		t->bytes += word_at(&source, i).n;
 	t->pieces = pieces == 0 ? pieces_of(0, n) : pieces_of(pieces, t->bytes);
 }
 
 void answer_text_bytes(struct answer_text *t, uint64_t seed, uint64_t bytes, uint64_t pieces)
 {
+	struct source source;
 	uint64_t n = 0;
 
 	*t = (struct answer_text){.seed = seed, .bytes = bytes};
-	for (uint64_t have = 0; have < bytes; n++)
-		have += word_bytes(seed, n);
+	source_init(&source, seed);
+	for (uint64_t have = 0; pieces == 0 && have < bytes; n++)
+		have += word_at(&source, n).n;
 	t->words = n;
 	t->pieces = pieces == 0 ? pieces_of(0, n) : pieces_of(pieces, bytes);
 }
@@ -112,6 +146,7 @@ bool answer_text_cap(struct answer_text *t, uint64_t bytes)
 /* The end of the piece that begins at c->bytes. */
 static uint64_t piece_end(const struct answer_text *t, const struct answer_cursor *c)
 {
+	struct source source;
 	uint64_t end;
 
 	if (c->piece + 1 >= t->pieces)
@@ -123,7 +158,8 @@ static uint64_t piece_end(const struct answer_text *t, const struct answer_curso
 		while (end < t->bytes && !(t->fixed.p[end] == ' ' && t->fixed.p[end - 1] != ' '))
 			end++;
 	} else {
-		end = c->bytes + word_bytes(t->seed, c->word) - c->in_word;
+		source_init(&source, t->seed);
+		end = c->bytes + word_at(&source, c->word).n - c->in_word;
 	}
 	while (t->fixed.p != NULL && end < t->bytes && inside_char(t->fixed, end))
 		end++;
@@ -135,28 +171,30 @@ static void append_words(
 	const struct answer_text *t, struct answer_cursor *c, uint64_t n, struct buf *out)
 {
 	char *p = buf_room(out, n);
+	struct source source;
 
 	if (p == NULL)
 		return;
 	buf_added(out, n);
+	source_init(&source, t->seed);
 	while (n > 0) {
-		const char *w = word_at(t->seed, c->word);
-		unsigned all = (unsigned)strlen(w) + (c->word > 0), k;
+		struct word w = word_at(&source, c->word);
+		unsigned blank = c->word > 0, k = w.n - c->in_word;
 
-		if (c->word > 0 && c->in_word == 0) {
+		if (blank && c->in_word == 0) {
 			*p++ = ' ';
 			c->in_word = 1;
+			k--;
 			if (--n == 0)
 				return;
 		}
-		k = all - c->in_word;
 		if (k > n)
 			k = (unsigned)n;
-		memcpy(p, w + c->in_word - (c->word > 0), k);
+		memcpy(p, w.p + c->in_word - blank, k);
 		p += k;
 		n -= k;
 		c->in_word += k;
-		if (c->in_word == all) {
+		if (c->in_word == w.n) {
 			c->word++;
 			c->in_word = 0;
 		}

@@ -17,7 +17,7 @@ enum outcome { OUTCOME_OPEN, OUTCOME_COMPLETED, OUTCOME_CANCELLED, OUTCOME_FAILE
 
 struct bill_entry {
 	uint64_t seq; /* 1, 2, 3 ...; in the answer's id too */
-	int64_t started_wall_ms, started_us;
+	int64_t started_wall_ms;
 	int64_t first_byte_ms, ms; /* since the request; -1: not yet */
 	int64_t input_tokens, cached_tokens, cache_write_tokens, output_tokens, reasoning_tokens;
 	int64_t sent_bytes, events;

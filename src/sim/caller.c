@@ -27,7 +27,7 @@ static void close_job(struct caller *c, enum outcome outcome)
 	struct job *j = c->job;
 	struct bill_cost cost = {.sent_bytes = c->sent_bytes,
 		.events = j->events,
-		.ms = (loop_now_us(c->sim->loop) - j->started_us) / 1000};
+		.ms = loop_now_ms(c->sim->loop) - j->started_ms};
 
 	if (c->billable)
 		job_cost(j, outcome == OUTCOME_COMPLETED, c->begun, &cost);
@@ -187,12 +187,12 @@ static bool rest(struct caller *c)
 
 	if (gap == 0 || j->phase != PHASE_CONTENT)
 		return false;
-	now = loop_now_us(c->sim->loop);
-	j->due_us = (j->due_us == 0 ? now : j->due_us) + gap * 1000;
-	if (j->due_us <= now)
+	now = loop_now_ms(c->sim->loop);
+	j->due_ms = (j->due_ms == 0 ? now : j->due_ms) + gap;
+	if (j->due_ms <= now)
 		return false;
 	c->wait = WAIT_GAP;
-	timer_start(&c->timer, (j->due_us - now + 999) / 1000);
+	timer_start(&c->timer, j->due_ms - now);
 	return true;
 }
 

@@ -42,7 +42,8 @@ struct sim {
 	struct incoming now;                            /* the head being read, and its text */
 	struct buf now_text;
 	struct json_scratch json;
-	int64_t flaky; /* answers with that option so far */
+	int64_t wall_offset_ms; /* between the loop's clock and the wall's, at start */
+	int64_t flaky;          /* answers with that option so far */
 
 	/* What POST /_sim/script and /_sim/accept have ordered. */
 	struct script *forced;

@@ -99,11 +99,12 @@ static void make_text(struct job *j, const struct ask *a)
 	const struct script *s = j->script;
 	struct span user = j->text.fixed;
 	uint64_t events = (uint64_t)script_num(s, OPT_EVENTS, 0);
+	uint64_t pieces = j->stream ? events : 1; /* counting words takes time */
 	bool scripted =
 		script_has(s, OPT_EVENTS) || script_has(s, OPT_WORDS) || script_has(s, OPT_BYTES);
 
 	if (script_has(s, OPT_BYTES))
-		answer_text_bytes(&j->text, a->seed, (uint64_t)script_num(s, OPT_BYTES, 1), events);
+		answer_text_bytes(&j->text, a->seed, (uint64_t)script_num(s, OPT_BYTES, 1), pieces);
 	else if (scripted || !(span_is(a->model, "echo") || span_ends(a->model, SPAN("/echo"))))
 		answer_text_words(&j->text, a->seed,
 			(uint64_t)script_num(

@@ -45,7 +45,7 @@ struct job {
 	const struct format *format;
 	enum op op;
 	uint64_t seq;
-	int64_t started_us;
+	int64_t started_ms;
 	uint64_t seed;
 	struct span model_json; /* in quotes */
 	bool stream, include_usage, base64, capped;
@@ -72,7 +72,7 @@ struct job {
 	int64_t stop_at;   /* events; -1: no stop */
 	enum after stop_how;
 	bool stop_with_error;
-	int64_t due_us; /* of the next content event */
+	int64_t due_ms; /* of the next content event */
 };
 
 /* Memory for making jobs; one is enough. */

@@ -141,46 +141,69 @@ void reply_head(struct caller *c, int status, const char *type, int64_t length)
 
 /* ---- gzip ---- */
 
-static bool pack_some(z_stream *z, int flush, struct buf *out)
+#define MIB 1048576u
+
+static const unsigned char gzip_head[10] = {0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff}; /* RFC 1952 */
+
+static void append_le32(struct buf *out, unsigned long v)
 {
-	int result;
-
-	do {
-		char *p = buf_room(out, 65536);
-
-		if (p == NULL)
-			return false;
-		z->next_out = (unsigned char *)p;
-		z->avail_out = 65536;
-		result = deflate(z, flush);
-		buf_added(out, 65536 - z->avail_out);
-	} while (z->avail_out == 0 && result != Z_STREAM_END);
-	return result != Z_STREAM_ERROR;
+	for (int i = 0; i < 32; i += 8)
+		buf_append_char(out, (char)(v >> i & 0xff));
 }
 
-/* bomb_mib > 0: so much blank text instead of the body. */
-static void pack(struct span body, int64_t bomb_mib, struct buf *out)
+/* Raw deflate; with Z_FULL_FLUSH the piece can be repeated. */
+static bool deflate_into(struct span body, int level, int flush, struct buf *out)
 {
-	static const char blanks[65536]; /* zeros compress as well as blanks do */
-	z_stream z = {0};
-	bool ok = true;
+	z_stream z = {.next_in = (unsigned char *)body.p, .avail_in = (unsigned)body.n};
+	size_t room = compressBound(body.n) + 64;
+	char *p = buf_room(out, room);
+	int result;
+
+	if (p == NULL || deflateInit2(&z, level, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+		return false;
+	z.next_out = (unsigned char *)p;
+	z.avail_out = (unsigned)room;
+	result = deflate(&z, flush);
+	buf_added(out, room - z.avail_out);
+	deflateEnd(&z);
+	return result == (flush == Z_FINISH ? Z_STREAM_END : Z_OK);
+}
+
+static void pack(struct span body, struct buf *out)
+{
+	buf_clear(out);
+	buf_append(out, span_from(gzip_head, sizeof(gzip_head)));
+	if (!deflate_into(body, 1, Z_FINISH, out))
+		return;
+	append_le32(out, crc32(0, (const unsigned char *)body.p, (unsigned)body.n));
+	append_le32(out, body.n);
+}
+
+/* So many MiB of blanks: one MiB is compressed, and its piece repeated. */
+static void pack_bomb(struct caller *c, int64_t mib, struct buf *out)
+{
+	struct buf *piece = &c->sim->text;
+	char *blanks;
+	unsigned long sum = crc32(0, NULL, 0), one;
 
 	buf_clear(out);
-	if (deflateInit2(&z, bomb_mib > 0 ? 9 : 1, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) !=
-		Z_OK)
+	buf_clear(&c->sim->body);
+	buf_clear(piece);
+	blanks = buf_room(&c->sim->body, MIB);
+	if (blanks == NULL)
 		return;
-	for (int64_t i = bomb_mib * 16; ok && i > 0; i--) {
-		z.next_in = (unsigned char *)blanks;
-		z.avail_in = sizeof(blanks);
-		ok = pack_some(&z, Z_NO_FLUSH, out);
+	memset(blanks, ' ', MIB);
+	one = crc32(0, (const unsigned char *)blanks, MIB);
+	if (!deflate_into(span_from(blanks, MIB), 9, Z_FULL_FLUSH, piece))
+		return;
+	buf_append(out, span_from(gzip_head, sizeof(gzip_head)));
+	for (int64_t i = 0; i < mib; i++) {
+		buf_append(out, buf_span(piece));
+		sum = crc32_combine(sum, one, MIB);
 	}
-	if (bomb_mib == 0) {
-		z.next_in = (unsigned char *)body.p;
-		z.avail_in = (unsigned)body.n;
-	}
-	if (ok)
-		pack_some(&z, Z_FINISH, out);
-	deflateEnd(&z);
+	buf_append(out, SPAN("\x03\x00")); /* an empty last block */
+	append_le32(out, sum);
+	append_le32(out, (unsigned long)(mib << 20));
 }
 
 /* ---- bodies ---- */
@@ -315,9 +338,11 @@ static void send_plain(struct caller *c, int status)
 	}
 	if (script_is(s, OPT_BAD_JSON))
 		body = span_head(body, body.n - 2);
-	if (script_is(s, OPT_GZIP) || script_is(s, OPT_GZIP_TRUNCATED) ||
-		script_has(s, OPT_GZIP_BOMB)) {
-		pack(body, script_num(s, OPT_GZIP_BOMB, 0), &c->sim->packed);
+	if (script_has(s, OPT_GZIP_BOMB)) {
+		pack_bomb(c, script_num(s, OPT_GZIP_BOMB, 1), &c->sim->packed);
+		body = buf_span(&c->sim->packed);
+	} else if (script_is(s, OPT_GZIP) || script_is(s, OPT_GZIP_TRUNCATED)) {
+		pack(body, &c->sim->packed);
 		body = buf_span(&c->sim->packed);
 	}
 	if (script_is(s, OPT_GZIP_TRUNCATED))

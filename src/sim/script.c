@@ -145,7 +145,7 @@ static bool conclude(struct script *s, struct err *err)
 	if (frame == FRAME_USUAL &&
 		(script_has(s, OPT_BAD_CHUNK) || script_has(s, OPT_NO_CHUNK_CRLF) ||
 			script_has(s, OPT_CHUNK_EXT) || script_is(s, OPT_BAD_TRAILER) ||
-			script_is(s, OPT_NO_END)))
+			script_is(s, OPT_NO_END) || script_is(s, OPT_LENGTH_AND_CHUNKED)))
 		frame = FRAME_CHUNKED;
 	if (frame == FRAME_USUAL &&
 		(script_has(s, OPT_WRONG_LENGTH) || script_is(s, OPT_TWO_LENGTHS)))

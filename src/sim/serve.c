@@ -101,13 +101,12 @@ static void enter_bill(
 {
 	struct bill_entry *e = bill_open(&sim->bill, in->path, a->asked_model, in->key);
 
-	j->started_us = loop_now_us(sim->loop);
+	j->started_ms = loop_now_ms(sim->loop);
 	j->seq = sim->bill.seq;
 	if (e == NULL)
 		return;
 	e->stream = j->stream;
-	e->started_us = j->started_us;
-	e->started_wall_ms = sim->loop->sys->wall_ms(sim->loop->sys);
+	e->started_wall_ms = j->started_ms + sim->wall_offset_ms;
 }
 
 static void read_ask(struct caller *c, struct ask *a, enum op op, const struct incoming *in,

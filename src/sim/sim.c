@@ -97,6 +97,7 @@ static bool sim_init(struct sim *sim, const char *cert, const char *key, struct 
 	sim->loop = loop_new(&sys_real, err);
 	if (sim->loop == NULL)
 		return false;
+	sim->wall_offset_ms = sys_real.wall_ms(&sys_real) - loop_now_us(sim->loop) / 1000;
 	if (cert == NULL && key == NULL)
 		return true;
 	if (cert == NULL || key == NULL)

@@ -288,7 +288,7 @@ bool wire_write(struct caller *c, struct span head, struct span body, bool last)
 
 		c->begun = true;
 		if (e != NULL)
-			e->first_byte_ms = (loop_now_us(c->sim->loop) - c->job->started_us) / 1000;
+			e->first_byte_ms = loop_now_ms(c->sim->loop) - c->job->started_ms;
 	}
 	if (c->shape != NULL)
 		return shape_add(c, v, n, head.n);
