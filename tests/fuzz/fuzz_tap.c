@@ -68,8 +68,30 @@ static void assert_error_json(struct span text)
 	json_free(doc);
 }
 
+/* The next member that the tap has no business with. */
+static bool next_other(struct span text, size_t *at, struct json_member *m)
+{
+	while (json_next(text, at, m))
+		if (!json_key_is(m->key, "usage") && !json_key_is(m->key, "choices"))
+			return true;
+	return false;
+}
+
+static void assert_others_untouched(struct span before, struct span after)
+{
+	struct json_member a, b;
+	size_t at = 0, at_after = 0;
+
+	while (next_other(before, &at, &a)) {
+		assert(next_other(after, &at_after, &b));
+		assert(span_eq(a.key, b.key) && span_eq(a.value, b.value));
+	}
+	assert(!next_other(after, &at_after, &b));
+}
+
 /* A whole event whose data is JSON, and nothing behind it. */
-static void assert_replacement(const struct tap *t, const struct dialect *d, struct span out)
+static void assert_replacement(
+	const struct tap *t, const struct dialect *d, struct span before, struct span out)
 {
 	struct buf data;
 	yyjson_doc *doc;
@@ -87,6 +109,7 @@ static void assert_replacement(const struct tap *t, const struct dialect *d, str
 		usage = json_get(yyjson_doc_get_root(doc), "usage");
 		if (t->hide_usage && d == &dialect_openai_chat)
 			assert(!json_get_count(usage, "prompt_tokens", &n));
+		assert_others_untouched(span_trim(before), buf_span(&data));
 		json_free(doc);
 	}
 	buf_done(&data);
@@ -138,7 +161,7 @@ static void feed_stream(
 		assert(t.error.code == ERR_OK || verdict == TAP_REPLACE);
 		assert(!t.final_usage || t.usage.present);
 		if (verdict == TAP_REPLACE)
-			assert_replacement(&t, d, buf_span(&out));
+			assert_replacement(&t, d, data, buf_span(&out));
 	}
 	buf_done(&out);
 	buf_done(&plain_out);
