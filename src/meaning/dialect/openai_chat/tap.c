@@ -232,6 +232,12 @@ static bool drop_null_usage(
 	return buf_append_cstr(out, "\n\n");
 }
 
+/* An error member that is there but says nothing is no error: null, false, "". */
+static bool is_told(yyjson_val *error)
+{
+	return yyjson_is_ctn(error) || yyjson_get_len(error) > 0;
+}
+
 static enum tap_verdict read_chunk(
 	struct tap *t, yyjson_val *root, struct span name, struct span data, struct buf *out)
 {
@@ -240,7 +246,7 @@ static enum tap_verdict read_chunk(
 	struct span cost;
 
 	find_members(root, &c);
-	if ((c.error != NULL && !yyjson_is_null(c.error)) || span_is(name, "error")) {
+	if (is_told(c.error) || span_is(name, "error")) {
 		read_usage(t, &c);
 		return fail_said(t, root, out);
 	}
@@ -249,7 +255,7 @@ static enum tap_verdict read_chunk(
 	if (t->hide_usage && c.has_usage && yyjson_arr_size(c.choices) == 0)
 		return TAP_DROP;
 	cost = cost_of(t, &c, text);
-	if (!c.calls_null && cost.n == 0 && !(t->hide_usage && c.has_usage)) {
+	if (!c.calls_null && cost.n == 0 && !(t->hide_usage && yyjson_is_obj(c.usage))) {
 		if (c.null_usage == NULL)
 			return TAP_PASS;
 		if (c.n_usage == 1 && drop_null_usage(root, c.null_usage, data, name, out))

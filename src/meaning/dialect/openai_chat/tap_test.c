@@ -112,6 +112,8 @@ static void usage_is_hidden_when_not_asked(void **state)
 	assert_true(t.final_usage);
 	assert_int_equal(t.usage.output, 9);
 	feed(&t, HEAD USAGE "}", "");
+	feed(&t, CHUNK("{\"content\":\"a\"}", "null", ",\"usage\":{}"),
+		"data: " CHUNK("{\"content\":\"a\"}", "null", "") "\n\n");
 	/* A chunk without choices that is no usage chunk (Azure's filters) goes on. */
 	feed(&t, HEAD "\"choices\":[],\"prompt_filter_results\":[]}", NULL);
 }
@@ -279,6 +281,8 @@ static void errors_are_recognised(void **state)
 		"\"param\":null,\"code\":\"provider_error\",\"request_id\":null}}\n\n");
 	t = (struct tap){.scratch = &scratch};
 	feed(&t, HEAD "\"choices\":[],\"error\":null}", NULL);
+	feed(&t, HEAD "\"choices\":[],\"error\":false}", NULL);
+	feed(&t, HEAD "\"choices\":[],\"error\":\"\"}", NULL);
 	assert_int_equal(t.error.code, ERR_OK);
 }
 
