@@ -384,11 +384,14 @@ static void hold(struct exchange *x, struct span bytes)
 static void relay_plain_end(struct exchange *x)
 {
 	struct span text = buf_span(&x->held);
-	yyjson_doc *doc = json_read(&x->env->scratch, text, NULL);
+	struct err why = {0};
+	yyjson_doc *doc = json_read(&x->env->scratch, text, &why);
 	struct llm_answer answer = {0};
 	bool ok = false;
 
-	if (doc == NULL)
+	if (why.code == ERR_NO_MEMORY)
+		err_set(&x->err, ERR_NO_MEMORY, NULL);
+	else if (doc == NULL)
 		err_set(&x->err, ERR_UPSTREAM_INVALID, "Provider \"%.*s\" answered with %s",
 			SPAN_ARG(x->provider->name),
 			text.n == 0 ? "an empty body" : "something that is not JSON");
