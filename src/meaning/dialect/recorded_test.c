@@ -111,10 +111,6 @@ static int each_record(on_record on)
 		}
 		buf_done(&text);
 	}
-	if (n == 0) {
-		print_message("no recorded exchanges here (SLUICE_SHARED, ../shared): skipped\n");
-		skip();
-	}
 	return n;
 }
 
@@ -482,6 +478,15 @@ int main(void)
 		cmocka_unit_test(recorded_bodies),
 		cmocka_unit_test(recorded_errors),
 	};
+	struct buf probe;
+
+	buf_init(&probe, 64 << 20);
+	if (!open_recorded(files[0], &probe)) {
+		puts("no recorded exchanges here ($SLUICE_SHARED/recorded, ../shared/recorded): "
+		     "skipped");
+		return 77;
+	}
+	buf_done(&probe);
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
