@@ -22,29 +22,36 @@ static int or_else(int own, int general)
 	return own > 0 ? own : general;
 }
 
+/* The context of the system's store is made for the first provider that needs one, then shared. */
+static struct tls_context *context_for(const struct conf_provider *from, struct span url,
+	struct tls_context **system_tls, struct err *err)
+{
+	if (from->ca_file != NULL)
+		return tls_context_client(from->ca_file, err);
+	if (!span_starts_nocase(url, SPAN("https:")))
+		return NULL;
+	if (*system_tls == NULL)
+		*system_tls = tls_context_client(NULL, err);
+	return *system_tls != NULL ? tls_context_ref(*system_tls) : NULL;
+}
+
 static bool compile_origin(struct snapshot *s, const struct conf_provider *from, struct provider *p,
-	struct tls_context *system_tls, struct err *err)
+	struct tls_context **system_tls, struct err *err)
 {
 	const char *url = from->base_url != NULL ? from->base_url : p->type->base_url;
-	struct tls_context *tls = tls_context_ref(system_tls);
+	struct tls_context *tls;
 	struct err why = {0};
 	const char *path;
 
-	if (url == NULL) {
-		tls_context_unref(tls);
+	if (url == NULL)
 		return config_error(s->conf, from->line, err, "base_url is missing for provider",
 			from->name, NULL);
-	}
-	if (from->ca_file != NULL) {
-		tls_context_unref(tls);
-		tls = tls_context_client(from->ca_file, err);
-		if (tls == NULL)
-			return false;
-	}
-	p->origin = http_origin_new(url, tls, &path, &why);
+	tls = context_for(from, span_of(url), system_tls, &why);
+	if (why.code == ERR_OK)
+		p->origin = http_origin_new(url, tls, &path, &why);
 	tls_context_unref(tls);
 	if (p->origin == NULL)
-		return err_set(err, ERR_CONFIG, "%s:%d: base_url of provider \"%s\": %s",
+		return err_set(err, ERR_CONFIG, "%s:%d: provider \"%s\": %s",
 			s->conf->file != NULL ? s->conf->file : "configuration", from->line,
 			from->name, why.text);
 	p->base_path = arena_copy(&s->arena, span_of(path));
@@ -54,7 +61,7 @@ static bool compile_origin(struct snapshot *s, const struct conf_provider *from,
 }
 
 static bool compile_provider(struct snapshot *s, const struct conf_provider *from,
-	struct tls_context *tls, struct err *err)
+	struct tls_context **tls, struct err *err)
 {
 	const struct conf *c = s->conf;
 	struct provider *p = &s->providers[s->n_providers];
@@ -80,8 +87,8 @@ static bool compile_provider(struct snapshot *s, const struct conf_provider *fro
 static bool compile_providers(struct snapshot *s, struct log *log, struct err *err)
 {
 	const struct conf *c = s->conf;
-	struct tls_context *tls = tls_context_client(NULL, err);
-	bool ok = tls != NULL;
+	struct tls_context *tls = NULL;
+	bool ok = true;
 
 	s->providers =
 		arena_zalloc(&s->arena, sizeof(*s->providers) * (size_t)(c->n_providers + 1));
@@ -98,7 +105,7 @@ static bool compile_providers(struct snapshot *s, struct log *log, struct err *e
 			log_write(log, LOG_WARN, "provider_off", "its api_key is empty", &f, 1);
 			continue;
 		}
-		ok = compile_provider(s, from, tls, err);
+		ok = compile_provider(s, from, &tls, err);
 	}
 	tls_context_unref(tls);
 	return ok;
