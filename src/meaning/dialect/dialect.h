@@ -17,13 +17,14 @@
 
 /* What a request says that the gateway acts on. Spans point into the parsed document. */
 struct llm_facts {
-	struct span model;      /* as the client wrote it; empty: none given */
+	struct span model; /* as the client wrote it; empty: none given */
 	bool stream;
-	bool wants_usage;       /* the client asked for usage in the stream (always true where the format always has it) */
-	int64_t max_output;     /* the client's cap, -1: none */
-	int64_t choices;        /* n, 1 when absent */
-	struct span user;       /* the format's end-user field, or empty; at most 256 bytes */
-	bool has_requesty;      /* the body has a `requesty` member, which is taken out */
+	bool wants_usage; /* the client asked for usage in the stream (always true where the format
+			     always has it) */
+	int64_t max_output; /* the client's cap, -1: none */
+	int64_t choices;    /* n, 1 when absent */
+	struct span user;   /* the format's end-user field, or empty; at most 256 bytes */
+	bool has_requesty;  /* the body has a `requesty` member, which is taken out */
 };
 
 /* What came with the `requesty` object. Owned by the arena given to read_request. */
@@ -55,17 +56,18 @@ struct tap {
 
 	/* Read after each event. */
 	struct llm_usage usage;
-	bool content;      /* something of the answer itself was seen (an error before it may be retried) */
-	bool finished;     /* a finish reason was seen for every choice that began */
-	bool terminal;     /* the format's end marker: [DONE], message_stop */
+	bool content; /* something of the answer itself was seen (an error before it may be retried)
+		       */
+	bool finished; /* a finish reason was seen for every choice that began */
+	bool terminal; /* the format's end marker: [DONE], message_stop */
 	/*
 	 * This event carries what can be the last usage, as its cost is shown. Some providers send
 	 * two (one with the finish reason, one after it): the later one counts.
 	 */
 	bool final_usage;
-	int64_t output_bytes; /* bytes of text, reasoning and tool arguments seen */
-	struct err error;  /* an error event: its class and the provider's words */
-	int error_status;  /* the HTTP status it stands for */
+	int64_t output_bytes;        /* bytes of text, reasoning and tool arguments seen */
+	struct err error;            /* an error event: its class and the provider's words */
+	int error_status;            /* the HTTP status it stands for */
 	uint64_t begun[2], ended[2]; /* internal: one bit a choice */
 };
 
@@ -78,45 +80,50 @@ struct llm_answer {
 struct dialect {
 	const char *name; /* "openai_chat" */
 
-	/* Facts and metadata; ERR_BAD_REQUEST naming the member when a member the gateway needs is malformed. */
+	/* Facts and metadata; ERR_BAD_REQUEST naming the member when a member the gateway needs is
+	 * malformed. */
 	bool (*read_request)(enum llm_op op, yyjson_val *root, struct span text, struct arena *a,
 		struct llm_facts *facts, struct llm_metadata *meta, struct err *err);
-	void (*edit_request)(enum llm_op op, const struct llm_facts *facts, const struct pass_edit *edit,
-		struct json_edit *e);
+	void (*edit_request)(enum llm_op op, const struct llm_facts *facts,
+		const struct pass_edit *edit, struct json_edit *e);
 
 	/*
 	 * A 2xx body: usage, and cost put in as an edit. false: not an answer of this format
 	 * (ERR_UPSTREAM_INVALID), or an error object under status 200 (its own class).
 	 */
-	bool (*read_answer)(enum llm_op op, yyjson_val *root, struct llm_answer *out, struct err *err);
+	bool (*read_answer)(
+		enum llm_op op, yyjson_val *root, struct llm_answer *out, struct err *err);
 	void (*edit_answer)(enum llm_op op, const struct llm_answer *answer, struct span cost,
 		struct json_edit *e);
 
 	/*
-	 * One event of a stream. With TAP_REPLACE the whole event, framed, was appended to `out`. An
-	 * error event, and one that is not JSON, sets t->error and is replaced by an error event
+	 * One event of a stream. With TAP_REPLACE the whole event, framed, was appended to `out`.
+	 * An error event, and one that is not JSON, sets t->error and is replaced by an error event
 	 * with all members that clients need; nothing good comes after it.
 	 */
 	enum tap_verdict (*tap)(struct tap *t, struct span name, struct span data, struct buf *out);
 
 	/*
-	 * The error of a non-2xx answer, read tolerantly: any JSON shape, HTML, empty. The provider's own
-	 * words are kept (cut to what struct err holds, without anything that looks like a key); the code is the
-	 * class of wire-formats 1.9; native_type and native_code (may be empty) go back to the
-	 * client unchanged in pass mode.
+	 * The error of a non-2xx answer, read tolerantly: any JSON shape, HTML, empty. The
+	 * provider's own words are kept (cut to what struct err holds, without anything that looks
+	 * like a key); the code is the class of wire-formats 1.9; native_type and native_code (may
+	 * be empty) go back to the client unchanged in pass mode.
 	 */
-	void (*read_error)(int status, struct span body, const struct json_scratch *scratch, struct err *err,
-		char native_type[64], char native_code[64]);
+	void (*read_error)(int status, struct span body, const struct json_scratch *scratch,
+		struct err *err, char native_type[64], char native_code[64]);
 
-	/* A complete error body in this format. origin: "router" or "provider". native_* may be NULL. */
+	/* A complete error body in this format. origin: "router" or "provider". native_* may be
+	 * NULL. */
 	void (*write_error)(const struct err *err, const char *origin, const char *request_id,
 		const char *native_type, const char *native_code, struct buf *out);
-	/* The event(s) that end a stream whose answer failed. Never an end marker that means success. */
-	void (*write_stream_error)(const struct err *err, const char *origin, const char *request_id,
-		struct buf *out);
+	/* The event(s) that end a stream whose answer failed. Never an end marker that means
+	 * success. */
+	void (*write_stream_error)(
+		const struct err *err, const char *origin, const char *request_id, struct buf *out);
 	const char *keep_alive; /* bytes that may be sent while waiting: ": keep-alive\n\n" */
-	/* Added when the provider framed its end properly after a finish reason but left the marker out. */
-	const char *end_marker; /* "data: [DONE]\n\n" */
+	/* Added when the provider framed its end properly after a finish reason but left the marker
+	 * out. */
+	const char *end_marker;               /* "data: [DONE]\n\n" */
 	int (*status)(const struct err *err); /* 529 and such differ by format */
 };
 
@@ -125,9 +132,11 @@ extern const struct dialect dialect_openai_chat, dialect_anthropic;
 /* The dialect that a client speaks when it calls `op`. */
 const struct dialect *dialect_of(enum llm_op op);
 
-/* Shared by the formats: the `requesty` object, with the limits of its documentation. Removes nothing. */
+/* Shared by the formats: the `requesty` object, with the limits of its documentation. Removes
+ * nothing. */
 bool dialect_read_requesty(yyjson_val *root, struct span text, struct arena *a,
 	struct llm_metadata *meta, struct err *err);
 
-/* Copies words of a provider into err->text: control characters and whatever looks like a key masked. */
+/* Copies words of a provider into err->text: control characters and whatever looks like a key
+ * masked. */
 void dialect_keep_words(struct err *err, enum err_code code, struct span words);

@@ -17,7 +17,7 @@
 
 /* For prompts above `above_tokens` the whole request is priced by this row. */
 struct llm_price {
-	int64_t above_tokens; /* 0 for the base row */
+	int64_t above_tokens;                                              /* 0 for the base row */
 	int64_t input, output, cache_read, cache_write_5m, cache_write_1h; /* nano-USD a million */
 	int64_t input_audio, output_audio;
 };
@@ -36,14 +36,15 @@ enum llm_capability {
 };
 
 struct llm_model {
-	struct span id;         /* "openai/gpt-4o-mini": provider type's prefix, then the provider's own name */
-	struct span api;        /* "chat", "embedding", "image" */
-	struct span name, description; /* for people; may be empty */
-	struct span geolocation; /* "global", "eu", ... */
-	int64_t created;        /* seconds since 1970; 0 unknown */
+	struct span
+		id; /* "openai/gpt-4o-mini": provider type's prefix, then the provider's own name */
+	struct span api;                    /* "chat", "embedding", "image" */
+	struct span name, description;      /* for people; may be empty */
+	struct span geolocation;            /* "global", "eu", ... */
+	int64_t created;                    /* seconds since 1970; 0 unknown */
 	int64_t context_window, max_output; /* tokens; 0: unknown */
-	unsigned can;           /* llm_capability */
-	int n_tiers;            /* 1 at least; rows ascending by above_tokens */
+	unsigned can;                       /* llm_capability */
+	int n_tiers;                        /* 1 at least; rows ascending by above_tokens */
 	struct llm_price price[LLM_MAX_TIERS];
 	bool data_retention;
 };
@@ -57,7 +58,8 @@ bool catalog_read(struct catalog *c, struct span json, struct err *err);
 bool catalog_put(struct catalog *c, const struct llm_model *m, struct err *err);
 void catalog_free(struct catalog *c);
 
-/* Exact id, case-sensitive. An "@region" behind it is tried first with, then without. NULL: not known. */
+/* Exact id, case-sensitive. An "@region" behind it is tried first with, then without. NULL: not
+ * known. */
 const struct llm_model *catalog_find(const struct catalog *c, struct span id);
 int catalog_count(const struct catalog *c);
 const struct llm_model *catalog_at(const struct catalog *c, int i); /* in order of id */

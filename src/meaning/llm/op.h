@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* op - what a client asks of a model. One row an operation; the name is used in logs and metrics. */
+/* op - what a client asks of a model. One row an operation; the name is used in logs and metrics.
+ */
 
 enum llm_op { LLM_OP_CHAT, LLM_OP_MESSAGES, LLM_OP_COUNT_TOKENS, LLM_OP_EMBEDDINGS, LLM_OP_COUNT };
 

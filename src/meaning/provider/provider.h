@@ -4,7 +4,8 @@
  * provider - where a provider lives, how it is greeted, which formats it speaks.
  *
  * One row (or small file) a type. Pure: it writes the address and header fields of a call; the
- * body is the dialect's, the sending the exchange's. The configured name is the prefix in model ids.
+ * body is the dialect's, the sending the exchange's. The configured name is the prefix in model
+ * ids.
  */
 #include "machine/base/arena.h"
 #include "machine/base/err.h"
@@ -18,13 +19,15 @@ struct provider_type {
 	bool needs_key;
 	/* Path below base_url for an operation, or NULL: it cannot be served in pass mode. */
 	const char *path[LLM_OP_COUNT];
-	const char *catalog_prefix; /* "openai/": its models' ids in the catalogue; NULL: the configured name */
+	const char *catalog_prefix; /* "openai/": its models' ids in the catalogue; NULL: the
+				       configured name */
 	enum { PROVIDER_AUTH_BEARER, PROVIDER_AUTH_X_API_KEY } auth;
-	bool asks_usage;      /* understands stream_options.include_usage */
-	bool usage_optional;  /* answers may lack usage (compatible servers): estimated, not refused */
-	bool finish_ends;     /* U-15: a missing end marker is fine once a finish reason was seen */
-	bool bills_on_abort;  /* goes on generating (and billing) when the connection is closed */
-	bool scripted;        /* takes the client's x-sim field: the simulator */
+	bool asks_usage;     /* understands stream_options.include_usage */
+	bool usage_optional; /* answers may lack usage (compatible servers): estimated, not refused
+			      */
+	bool finish_ends;    /* U-15: a missing end marker is fine once a finish reason was seen */
+	bool bills_on_abort; /* goes on generating (and billing) when the connection is closed */
+	bool scripted;       /* takes the client's x-sim field: the simulator */
 };
 
 /* NULL-terminated, for "did you mean". */
@@ -46,8 +49,8 @@ struct provider_call {
 
 /*
  * Address and fields of a call, made in the arena. base_path is the path part of base_url ("" or
- * "/v1"). From the client pass only, value-checked: anthropic-version, anthropic-beta (Anthropic), x-sim
- * (the simulator); OpenAI-Organization and OpenAI-Project never. The api key may be empty.
+ * "/v1"). From the client pass only, value-checked: anthropic-version, anthropic-beta (Anthropic),
+ * x-sim (the simulator); OpenAI-Organization and OpenAI-Project never. The api key may be empty.
  */
 bool provider_prepare(const struct provider_type *type, enum llm_op op, struct span base_path,
 	struct span api_key, provider_client_field client, void *user, struct arena *a,
