@@ -8,7 +8,6 @@
 #include <unistd.h>
 #include <zlib.h>
 #include <cmocka.h>
-#include "machine/http/server.h"
 
 /* ---- a loop whose clock stands until moved, over real sockets ---- */
 
@@ -865,106 +864,6 @@ static void reads_origins(void **state)
 	}
 }
 
-/* ---- with the server of this folder ---- */
-
-struct echo {
-	struct http_request *r;
-	struct buf body;
-};
-
-static void echo_body(void *user, struct span bytes)
-{
-	struct echo *e = user;
-
-	buf_append(&e->body, bytes);
-}
-
-static void echo_end(void *user)
-{
-	struct echo *e = user;
-	const struct http_reply reply = {.status = 200, .content_type = "text/plain"};
-	struct span all = buf_span(&e->body);
-
-	request_begin(e->r, &reply);
-	for (size_t at = 0; at < all.n; at += 10000) {
-		struct span part = span_head(span_skip(all, at), 10000);
-
-		request_write(e->r, &part, 1);
-	}
-	request_end(e->r);
-	buf_done(&e->body);
-	free(e);
-}
-
-static void echo_gone(void *user, const struct err *why)
-{
-	struct echo *e = user;
-
-	(void)why;
-	buf_done(&e->body);
-	free(e);
-}
-
-static const struct http_request_events echo_events = {
-	.body = echo_body, .body_end = echo_end, .gone = echo_gone};
-
-static void echo_request(void *user, struct http_request *r)
-{
-	struct echo *e = calloc(1, sizeof(*e));
-
-	(void)user;
-	assert_non_null(e);
-	e->r = r;
-	buf_init(&e->body, 64 << 20);
-	request_bind(r, &echo_events, e);
-}
-
-static void talks_to_the_server_in(struct world *w)
-{
-	static const struct http_service service = {.request = echo_request};
-	const struct http_server_limits limits = {.head_ms = 10000,
-		.idle_ms = 75000,
-		.body_stall_ms = 30000,
-		.body_floor = 64,
-		.write_stall_ms = 60000,
-		.max_connections = 10,
-		.max_pending_bytes = 64 << 20};
-	struct http_server *server = http_server_new(w->loop, &limits, &service, NULL);
-	const size_t n = 3000000;
-	char *big = malloc(n), url[64];
-	struct span body = {big, n};
-	struct http_call_spec spec;
-	struct err err = {0};
-	const char *path;
-
-	assert_true(server != NULL && big != NULL);
-	for (size_t i = 0; i < n; i++)
-		big[i] = (char)(i * 7 + i / 251);
-	assert_true(http_server_listen(server, "127.0.0.1:0", &err));
-	http_origin_unref(w->origin);
-	snprintf(url, sizeof(url), "http://127.0.0.1:%d", http_server_port(server));
-	w->origin = http_origin_new(url, NULL, &path, &err);
-	spec = spec_of(w, &body, 1);
-	for (int round = 0; round < 3; round++) {
-		start(w, &spec);
-		for (int i = 0; i < 2000 && w->ends + w->fails == 0; i++) {
-			turn(w);
-			usleep(100);
-		}
-		assert_int_equal(w->fails, 0);
-		assert_int_equal(w->ends, 1);
-		assert_int_equal(w->log.n, 4 + n);
-		assert_memory_equal(buf_span(&w->log).p + 4, big, n);
-		assert_int_equal(http_server_connections(server), 1);
-	}
-	http_client_close_idle(w->client);
-	spin(w);
-	assert_int_equal(http_server_connections(server), 0);
-	http_server_free(server);
-	free(big);
-}
-TEST(talks_to_the_server, {{NULL}, KEEP})
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -995,7 +894,6 @@ int main(void)
 		cmocka_unit_test(cancelling_closes_at_once),
 		cmocka_unit_test(decodes_gzip),
 		cmocka_unit_test(reads_origins),
-		cmocka_unit_test(talks_to_the_server),
 	};
 
 	return cmocka_run_group_tests_name("http/client", tests, NULL, NULL);

@@ -107,26 +107,71 @@ bool http_is_token(struct span s)
 	return s.n > 0;
 }
 
+/*
+ * Eight bytes at a time. The high bit of a byte of below(w, n) is set when the byte is below n (and
+ * ASCII), that of equal(w, c) when it is c; a borrow can set it wrongly only above a right one, so
+ * zero means none. n and c are below 0x80.
+ */
+#define ONES UINT64_C(0x0101010101010101)
+#define HIGH UINT64_C(0x8080808080808080)
+
+static inline uint64_t below(uint64_t w, unsigned n)
+{
+	return (w - ONES * n) & ~w & HIGH;
+}
+
+static inline uint64_t equal(uint64_t w, unsigned c)
+{
+	return below(w ^ ONES * c, 1);
+}
+
+static inline uint64_t word_at(const char *p)
+{
+	uint64_t w;
+
+	memcpy(&w, p, sizeof(w));
+	return w;
+}
+
+static bool is_value_byte(unsigned char c)
+{
+	return (c >= 0x20 && c != 0x7f) || c == '\t';
+}
+
 bool http_is_value(struct span s)
 {
-	unsigned bad = 0;
+	size_t i = 0;
 
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned char c = (unsigned char)s.p[i];
+	while (i < s.n) {
+		if (s.n - i >= 8) {
+			uint64_t w = word_at(s.p + i);
 
-		bad |= (unsigned)(c < 0x20 && c != '\t') | (unsigned)(c == 0x7f);
+			if ((below(w, 0x20) | equal(w, 0x7f)) == 0) {
+				i += 8;
+				continue;
+			}
+		}
+		if (!is_value_byte((unsigned char)s.p[i++]))
+			return false;
 	}
-	return bad == 0;
+	return true;
 }
 
 bool http_is_target(struct span s)
 {
-	unsigned bad = 0;
+	size_t i = 0;
 
-	for (size_t i = 0; i < s.n; i++) {
+	for (; s.n - i >= 8; i += 8) {
+		uint64_t w = word_at(s.p + i);
+
+		if ((below(w, 0x21) | equal(w, 0x7f) | equal(w, '#') | (w & HIGH)) != 0)
+			return false;
+	}
+	for (; i < s.n; i++) {
 		unsigned char c = (unsigned char)s.p[i];
 
-		bad |= (unsigned)(c <= 0x20) | (unsigned)(c >= 0x7f) | (unsigned)(c == '#');
+		if (c <= 0x20 || c >= 0x7f || c == '#')
+			return false;
 	}
-	return bad == 0 && s.n > 0;
+	return s.n > 0;
 }

@@ -71,6 +71,30 @@ static void knows_what_may_be_written(void **state)
 	assert_false(http_is_target(SPAN("/\r\nHost: x")));
 }
 
+/* Every byte at every place of a word, against the plain rule. */
+static void judges_every_byte(void **state)
+{
+	char text[24];
+
+	(void)state;
+	for (unsigned c = 0; c < 256; c++) {
+		bool value = (c >= 0x20 && c != 0x7f) || c == '\t';
+		bool target = c > 0x20 && c < 0x7f && c != '#';
+
+		for (size_t at = 0; at < sizeof(text); at++) {
+			memset(text, 'x', sizeof(text));
+			text[at] = (char)c;
+			for (size_t n = at + 1; n <= sizeof(text); n++) {
+				assert_int_equal(http_is_value((struct span){text, n}), value);
+				assert_int_equal(http_is_target((struct span){text, n}), target);
+			}
+			memset(text, 0xff, sizeof(text));
+			text[at] = (char)c;
+			assert_int_equal(http_is_value((struct span){text, sizeof(text)}), value);
+		}
+	}
+}
+
 static void names_methods_and_statuses(void **state)
 {
 	(void)state;
@@ -86,6 +110,7 @@ int main(void)
 		cmocka_unit_test(finds_fields),
 		cmocka_unit_test(copies_a_head),
 		cmocka_unit_test(knows_what_may_be_written),
+		cmocka_unit_test(judges_every_byte),
 		cmocka_unit_test(names_methods_and_statuses),
 	};
 
