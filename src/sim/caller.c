@@ -402,10 +402,10 @@ static bool on_body(void *user, struct span bytes)
 		c->too_big = true;
 		buf_clear(&c->body);
 	}
-	if (first && serve_early(c, c->in, bytes)) {
+	if (first && caller_serve_early(c, c->in, bytes)) {
 		c->early = true;
 		stream_pause(c->stream);
-		serve(c, c->in, bytes);
+		caller_serve(c, c->in, bytes);
 		return false;
 	}
 	return true;
@@ -418,7 +418,7 @@ static bool on_body_end(void *user)
 	if (c->drop_next)
 		caller_close(c, false);
 	else
-		serve(c, c->in, c->whole.p != NULL ? c->whole : buf_span(&c->body));
+		caller_serve(c, c->in, c->whole.p != NULL ? c->whole : buf_span(&c->body));
 	forget_request(c);
 	return true;
 }

@@ -102,11 +102,11 @@ void caller_end(struct caller *c, enum outcome outcome, enum after after);
 void caller_on_wire_idle(struct caller *c);
 
 /* serve.c: where a read request goes. `body` is valid during the call. */
-void serve(struct caller *c, const struct incoming *in, struct span body);
+void caller_serve(struct caller *c, const struct incoming *in, struct span body);
 /* The body begins: does the script, as far as it can be seen, want the answer at once? */
-bool serve_early(struct caller *c, const struct incoming *in, struct span body_part);
+bool caller_serve_early(struct caller *c, const struct incoming *in, struct span body_part);
 /* control.c: the endpoints under /_sim. */
-void control(struct caller *c, const struct incoming *in, struct span body);
+void caller_control(struct caller *c, const struct incoming *in, struct span body);
 
 /* reply.c: answers that are not streams, and every head. */
 void reply_run(struct caller *c);

@@ -138,7 +138,7 @@ static const struct endpoint {
 	{HTTP_POST, "/_sim/accept", post_accept},
 };
 
-void control(struct caller *c, const struct incoming *in, struct span body)
+void caller_control(struct caller *c, const struct incoming *in, struct span body)
 {
 	for (size_t i = 0; i < sizeof(endpoints) / sizeof(endpoints[0]); i++) {
 		const struct endpoint *e = &endpoints[i];

@@ -147,7 +147,7 @@ static struct span early_script(struct span part)
 	return script;
 }
 
-bool serve_early(struct caller *c, const struct incoming *in, struct span body_part)
+bool caller_serve_early(struct caller *c, const struct incoming *in, struct span body_part)
 {
 	struct span text = in->script.n > 0 ? in->script : early_script(body_part);
 	struct script *s;
@@ -161,7 +161,7 @@ bool serve_early(struct caller *c, const struct incoming *in, struct span body_p
 	return early;
 }
 
-void serve(struct caller *c, const struct incoming *in, struct span body)
+void caller_serve(struct caller *c, const struct incoming *in, struct span body)
 {
 	struct sim *sim = c->sim;
 	const struct format *format;
@@ -173,7 +173,7 @@ void serve(struct caller *c, const struct incoming *in, struct span body)
 	enum op op;
 
 	if (span_starts(in->path, SPAN("/_sim/"))) {
-		control(c, in, body);
+		caller_control(c, in, body);
 		return;
 	}
 	op = route(in, &format, &fail);
