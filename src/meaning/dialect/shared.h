@@ -12,6 +12,8 @@
 #define MAX_USER_BYTES 256
 #define MAX_CHOICES 128
 
+#define KEY_IS(key, literal) yyjson_equals_strn(key, literal, sizeof(literal) - 1)
+
 /* ---- members of a request ---- */
 
 struct pick {

@@ -53,10 +53,8 @@ int64_t anthropic_count_bytes(yyjson_val *block)
 
 	yyjson_obj_foreach(block, i, max, key, v)
 	{
-		struct span k = {yyjson_get_str(key), yyjson_get_len(key)};
-
-		if (yyjson_is_str(v) && (span_eq(k, SPAN("text")) || span_eq(k, SPAN("thinking")) ||
-						span_eq(k, SPAN("partial_json"))))
+		if (yyjson_is_str(v) && (KEY_IS(key, "text") || KEY_IS(key, "thinking") ||
+						KEY_IS(key, "partial_json")))
 			n += (int64_t)yyjson_get_len(v);
 	}
 	return n;

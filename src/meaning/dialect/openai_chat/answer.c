@@ -150,21 +150,19 @@ int64_t openai_count_bytes(yyjson_val *message, bool *acts)
 
 	yyjson_obj_foreach(message, i, max, key, v)
 	{
-		struct span k = {yyjson_get_str(key), yyjson_get_len(key)};
-
-		if (span_eq(k, SPAN("content")) || span_eq(k, SPAN("refusal"))) {
+		if (KEY_IS(key, "content") || KEY_IS(key, "refusal")) {
 			text += count_text(v);
-		} else if (span_eq(k, SPAN("reasoning_content"))) {
+		} else if (KEY_IS(key, "reasoning_content")) {
 			reasoning_content = count_text(v);
-		} else if (span_eq(k, SPAN("reasoning"))) {
+		} else if (KEY_IS(key, "reasoning")) {
 			reasoning = count_text(v);
-		} else if (span_eq(k, SPAN("tool_calls"))) {
+		} else if (KEY_IS(key, "tool_calls")) {
 			*acts |= yyjson_arr_size(v) > 0;
 			text += count_calls(v);
-		} else if (span_eq(k, SPAN("function_call"))) {
+		} else if (KEY_IS(key, "function_call")) {
 			*acts |= yyjson_is_obj(v);
 			text += (int64_t)yyjson_get_len(json_get(v, "arguments"));
-		} else if (span_eq(k, SPAN("audio"))) {
+		} else if (KEY_IS(key, "audio")) {
 			*acts |= yyjson_is_obj(v);
 			text += count_text(json_get(v, "transcript"));
 		}

@@ -17,18 +17,16 @@ static void find_members(yyjson_val *root, struct chunk *c)
 
 	yyjson_obj_foreach(root, i, max, key, v)
 	{
-		struct span k = {yyjson_get_str(key), yyjson_get_len(key)};
-
-		if (span_eq(k, SPAN("choices"))) {
+		if (KEY_IS(key, "choices")) {
 			c->choices = v;
-		} else if (span_eq(k, SPAN("usage"))) {
+		} else if (KEY_IS(key, "usage")) {
 			c->usage = v;
 			c->n_usage++;
 			if (yyjson_is_null(v))
 				c->null_usage = key;
-		} else if (span_eq(k, SPAN("error"))) {
+		} else if (KEY_IS(key, "error")) {
 			c->error = v;
-		} else if (span_eq(k, SPAN("x_groq"))) {
+		} else if (KEY_IS(key, "x_groq")) {
 			c->groq = v;
 		}
 	}
@@ -49,15 +47,13 @@ static void read_choice(struct tap *t, yyjson_val *choice, struct chunk *c)
 
 	yyjson_obj_foreach(choice, i, max, key, v)
 	{
-		struct span k = {yyjson_get_str(key), yyjson_get_len(key)};
-
-		if (span_eq(k, SPAN("delta")))
+		if (KEY_IS(key, "delta"))
 			delta = v;
-		else if (span_eq(k, SPAN("index")))
+		else if (KEY_IS(key, "index"))
 			index = v;
-		else if (span_eq(k, SPAN("finish_reason")))
+		else if (KEY_IS(key, "finish_reason"))
 			finish = v;
-		else if (span_eq(k, SPAN("usage")) && yyjson_is_obj(v) && c->usage == NULL)
+		else if (KEY_IS(key, "usage") && yyjson_is_obj(v) && c->usage == NULL)
 			c->usage = v;
 	}
 	mark(t->begun, yyjson_is_uint(index) ? yyjson_get_uint(index) : 0);
@@ -66,7 +62,7 @@ static void read_choice(struct tap *t, yyjson_val *choice, struct chunk *c)
 		t->content = true;
 	}
 	yyjson_obj_foreach(delta, i, max, key, v) c->calls_null |=
-		yyjson_is_null(v) && yyjson_equals_str(key, "tool_calls");
+		yyjson_is_null(v) && KEY_IS(key, "tool_calls");
 	bytes = openai_count_bytes(delta, &acts);
 	t->output_bytes += bytes;
 	t->content |= acts || bytes > 0;
