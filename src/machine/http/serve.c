@@ -233,7 +233,7 @@ static void refuse_request(struct serve_conn *c, const struct err *why)
 	void *user = r->user;
 
 	c->parser.state = H1_FAILED;
-	if (r->answer == ANSWER_NOT)
+	if (r->answer != ANSWER_STREAMED) /* a head that waits was never sent */
 		answer_refuse(c, r->head->target, false, why);
 	else
 		c->reset = !r->chunked && !r->bodyless;
