@@ -88,7 +88,7 @@ static void read_usage(struct tap *t, struct chunk *c)
 
 	if (yyjson_is_obj(c->usage))
 		openai_read_usage(c->usage, &now);
-	if (!now.present)
+	if (!now.present && c->groq != NULL)
 		openai_read_usage(json_get(c->groq, "usage"), &now);
 	if (!now.present)
 		return;
