@@ -10,8 +10,16 @@
 
 /* Exit codes, a public contract. */
 enum cli_exit {
-	CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_CONFIG = 3, CLI_DENIED = 4, CLI_NOT_FOUND = 5,
-	CLI_CONFLICT = 6, CLI_UNREACHABLE = 7, CLI_PROBLEMS = 8, CLI_INTERRUPTED = 130
+	CLI_DONE = 0,
+	CLI_FAILED = 1,
+	CLI_USAGE = 2,
+	CLI_CONFIG = 3,
+	CLI_DENIED = 4,
+	CLI_NOT_FOUND = 5,
+	CLI_CONFLICT = 6,
+	CLI_UNREACHABLE = 7,
+	CLI_PROBLEMS = 8,
+	CLI_INTERRUPTED = 130
 };
 
 struct serve_options {
@@ -22,9 +30,11 @@ struct serve_options {
 };
 
 struct sim_options {
-	const char *listen; /* "127.0.0.1:0"; the bound address is printed as "listening on ADDR:PORT" */
+	const char *listen; /* "127.0.0.1:0"; the bound address is printed as "listening on
+			       ADDR:PORT" */
 	const char *tls_cert, *tls_key; /* NULL: plain */
-	int parent_fd; /* -1, or a descriptor whose end of file means that the parent is gone: then stop */
+	int parent_fd; /* -1, or a descriptor whose end of file means that the parent is gone: then
+			  stop */
 };
 
 struct cli_hooks {

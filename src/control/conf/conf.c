@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "control/conf/conf.h"
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include "control/conf/read.h"
@@ -72,24 +73,33 @@ static bool put_text(
 	return ok;
 }
 
+static bool load_file(struct sys *sys, const char *file, struct buf *text, struct err *err)
+{
+	struct err why = {0};
+
+	if (sys_read_file(sys, file, text, &why))
+		return true;
+	if (why.code == ERR_NOT_FOUND)
+		return err_set(err, ERR_CONFIG, "%s; `sluice init %s` writes one", why.text, file);
+	return err_set(err, why.code == ERR_NO_MEMORY ? ERR_NO_MEMORY : ERR_CONFIG, "%s", why.text);
+}
+
+/* The text of a file may hold secrets. */
+static void forget(struct buf *text)
+{
+	if (text->mem != NULL)
+		explicit_bzero(text->mem, text->cap);
+	buf_done(text);
+}
+
 static bool put_file(struct sys *sys, struct conf *c, const char *file, struct err *err)
 {
 	struct buf text;
-	struct err why = {0};
 	bool ok;
 
 	buf_init(&text, CONF_MAX_BYTES);
-	ok = sys_read_file(sys, file, &text, &why);
-	if (ok)
-		ok = put_text(sys, c, c->file, buf_span(&text), err);
-	else if (why.code == ERR_NOT_FOUND)
-		err_set(err, ERR_CONFIG, "%s; `sluice init %s` writes one", why.text, file);
-	else
-		err_set(err, why.code == ERR_NO_MEMORY ? ERR_NO_MEMORY : ERR_CONFIG, "%s",
-			why.text);
-	if (text.mem != NULL)
-		explicit_bzero(text.mem, text.cap);
-	buf_done(&text);
+	ok = load_file(sys, file, &text, err) && put_text(sys, c, c->file, buf_span(&text), err);
+	forget(&text);
 	return ok;
 }
 
@@ -104,7 +114,7 @@ static bool complete(struct conf *c, struct err *err)
 {
 	const char *file = c->file != NULL ? c->file : "(built in)";
 
-	if (!read_environment(c, err))
+	if (!read_environment(c, NULL, err))
 		return false;
 	if ((c->tls_cert == NULL) != (c->tls_key == NULL))
 		return err_set(err, ERR_CONFIG, "%s: tls.%s is missing: cert and key go together",
@@ -182,4 +192,52 @@ struct conf *conf_dev(struct sys *sys, const char *file, const char *sim_url, st
 	if (ok && file != NULL)
 		ok = name_file(c, file, err) && put_file(sys, c, file, err);
 	return finish(c, ok, err);
+}
+
+/* ---- data_dir alone ---- */
+
+/* Cuts the tree down to one member. */
+static struct yaml_node *keep_only(struct yaml_node *tree, const char *key)
+{
+	struct yaml_node *m = tree->first;
+
+	while (m != NULL && !span_is(m->key, key))
+		m = m->next;
+	tree->first = m;
+	tree->n = m != NULL;
+	if (m != NULL)
+		m->next = NULL;
+	return tree;
+}
+
+static bool put_data_dir(struct sys *sys, struct conf *c, const char *file, struct err *err)
+{
+	struct arena a;
+	struct buf text;
+	struct yaml_node *tree;
+	bool ok;
+
+	buf_init(&text, CONF_MAX_BYTES);
+	arena_init(&a, TREE_ARENA_BYTES);
+	ok = load_file(sys, file, &text, err);
+	tree = ok ? yaml_read(&a, file, buf_span(&text), err) : NULL;
+	ok = tree != NULL && read_tree(sys, c, file, keep_only(tree, "data_dir"), err);
+	arena_done(&a);
+	forget(&text);
+	return ok;
+}
+
+bool conf_find_data_dir(struct sys *sys, const char *file, char *out, size_t size, struct err *err)
+{
+	struct conf *c = conf_new(err);
+	bool ok;
+
+	if (c == NULL)
+		return false;
+	ok = (file == NULL || put_data_dir(sys, c, file, err)) &&
+	     read_environment(c, "data_dir", err);
+	if (ok && snprintf(out, size, "%s", c->data_dir) >= (int)size)
+		ok = err_set(err, ERR_CONFIG, "data_dir is too long");
+	conf_free(c);
+	return ok;
 }

@@ -88,3 +88,11 @@ bool conf_show(const struct conf *c, bool sources, struct buf *out);
 bool conf_template(struct buf *out);
 /* The reference page (Markdown) of all options. */
 bool conf_reference(struct buf *out);
+/* A line for each variable that beats the file: its name, and the option. */
+bool conf_environment(struct buf *out);
+
+/*
+ * Nothing but data_dir, for a command that needs no more: what else the file says is not looked at,
+ * and its variables need not be set. file NULL: the environment and the default alone.
+ */
+bool conf_find_data_dir(struct sys *sys, const char *file, char *out, size_t size, struct err *err);

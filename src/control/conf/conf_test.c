@@ -546,6 +546,34 @@ static void test_too_large(void **state)
 	free(text);
 }
 
+static void test_data_dir_alone(void **state)
+{
+	char path[] = "/tmp/conf_test.XXXXXX", out[64], small[4];
+	struct err err = {0};
+	int fd = mkstemp(path);
+
+	assert_true(fd >= 0);
+	close(fd);
+	write_file(path, "data_dir: /x/${SLUICE_TEST_ABSENT:-y}\nworkers: none\n"
+			 "providers: {a: {type: openai, api_key: '${SLUICE_TEST_ABSENT}'}}\n");
+	assert_true(conf_find_data_dir(&sys_real, path, out, sizeof(out), &err));
+	assert_string_equal(out, "/x/y");
+	setenv("SLUICE_WORKERS", "none", 1);
+	setenv("SLUICE_DATA_DIR", "/z", 1);
+	assert_true(conf_find_data_dir(&sys_real, path, out, sizeof(out), &err));
+	assert_string_equal(out, "/z");
+	unsetenv("SLUICE_WORKERS");
+	unsetenv("SLUICE_DATA_DIR");
+	assert_true(conf_find_data_dir(&sys_real, NULL, out, sizeof(out), &err));
+	assert_string_equal(out, "./data");
+	assert_false(conf_find_data_dir(&sys_real, NULL, small, sizeof(small), &err));
+	err = (struct err){0};
+	write_file(path, "data_dir: [\n");
+	assert_false(conf_find_data_dir(&sys_real, path, out, sizeof(out), &err));
+	assert_int_equal(err.code, ERR_CONFIG);
+	unlink(path);
+}
+
 static void test_dev(void **state)
 {
 	char path[] = "/tmp/conf_test.XXXXXX";
@@ -614,6 +642,7 @@ int main(void)
 		cmocka_unit_test(test_reference_has_every_option),
 		cmocka_unit_test(test_no_file),
 		cmocka_unit_test(test_too_large),
+		cmocka_unit_test(test_data_dir_alone),
 		cmocka_unit_test(test_dev),
 	};
 

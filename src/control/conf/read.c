@@ -452,7 +452,7 @@ void read_environment_name(const struct option *o, char *out, size_t size)
 	}
 }
 
-bool read_environment(struct conf *c, struct err *err)
+bool read_environment(struct conf *c, const char *path, struct err *err)
 {
 	for (const struct option *o = general_options; o->path != NULL; o++) {
 		char name[MAX_PATH_CHARS];
@@ -462,7 +462,8 @@ bool read_environment(struct conf *c, struct err *err)
 
 		read_environment_name(o, name, sizeof(name));
 		value = getenv(name);
-		if (value == NULL || value[0] == '\0')
+		if (value == NULL || value[0] == '\0' ||
+			(path != NULL && strcmp(path, o->path) != 0))
 			continue;
 		if (!check_characters(span_of(value), &why) ||
 			!option_read(o, &c->arena, span_of(value), c, &why))

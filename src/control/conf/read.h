@@ -23,8 +23,11 @@ struct conf_origin {
  */
 bool read_tree(
 	struct sys *sys, struct conf *c, const char *file, struct yaml_node *tree, struct err *err);
-/* SLUICE_SECTION_KEY for the general options; an empty variable counts as none. */
-bool read_environment(struct conf *c, struct err *err);
+/*
+ * SLUICE_SECTION_KEY for the general options, or for the one of this path; an empty variable counts
+ * as none.
+ */
+bool read_environment(struct conf *c, const char *path, struct err *err);
 void read_environment_name(const struct option *o, char *out, size_t size);
 /* The defaults, and an array of origins for them. */
 struct conf_origin *read_defaults(

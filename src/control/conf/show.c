@@ -261,3 +261,14 @@ bool conf_reference(struct buf *out)
 			     "request says so.\n");
 	return !out->failed;
 }
+
+bool conf_environment(struct buf *out)
+{
+	for (const struct option *o = general_options; o->path != NULL; o++) {
+		char name[64];
+
+		read_environment_name(o, name, sizeof(name));
+		buf_printf(out, "  %-32s %s\n", name, o->path);
+	}
+	return !out->failed;
+}

@@ -14,6 +14,7 @@ struct manage_call {
 	struct span id; /* the path's {id}, or empty */
 	struct span body;
 	struct buf *answer; /* JSON */
+	int status;         /* of success; 200 unless the handler says otherwise */
 };
 
 enum manage_right { RIGHT_NONE = 1, RIGHT_READ, RIGHT_WRITE };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "control/manage/endpoint.h"
+#include "control/manage/moment.h"
 #include "machine/base/json.h"
 #include "machine/base/text.h"
 #include "machine/crypto/hash.h"
@@ -50,32 +51,45 @@ static bool read_permissions(yyjson_val *v, struct wanted *w, struct err *err)
 	return true;
 }
 
+static bool has_control(yyjson_val *text)
+{
+	const char *p = yyjson_get_str(text);
+
+	for (size_t i = 0; i < yyjson_get_len(text); i++)
+		if ((unsigned char)p[i] < 0x20 || p[i] == 0x7f)
+			return true;
+	return false;
+}
+
 static bool read_member(yyjson_val *key, yyjson_val *value, struct wanted *w, struct err *err)
 {
 	if (yyjson_equals_str(key, "name")) {
 		if (!yyjson_is_str(value) || yyjson_get_len(value) == 0 ||
-			yyjson_get_len(value) >= sizeof(w->name) ||
-			strlen(yyjson_get_str(value)) != yyjson_get_len(value))
-			return bad(err, "name", "must be a text of 1 to 128 bytes");
+			yyjson_get_len(value) >= sizeof(w->name) || has_control(value))
+			return bad(err, "name",
+				"must be a text of 1 to 128 bytes without control characters");
 		memcpy(w->name, yyjson_get_str(value), yyjson_get_len(value) + 1);
 		return true;
 	}
 	if (yyjson_equals_str(key, "permissions"))
 		return read_permissions(value, w, err);
-	if (yyjson_equals_str(key, "expires_ms")) {
-		if (!yyjson_is_int(value) || yyjson_get_sint(value) < 0)
-			return bad(err, "expires_ms",
-				"must be milliseconds since 1970, or 0 for never");
-		w->expires_ms = yyjson_get_sint(value);
+	if (yyjson_equals_str(key, "expires_at")) {
+		struct span text = {yyjson_get_str(value), yyjson_get_len(value)};
+
+		if (yyjson_is_null(value))
+			return true;
+		if (!yyjson_is_str(value) || !moment_read(text, &w->expires_ms))
+			return bad(err, "expires_at",
+				"must be a time such as 2027-01-31T00:00:00Z, or null for never");
 		return true;
 	}
 	err_param(err, yyjson_get_str(key));
 	return err_set(err, ERR_BAD_REQUEST,
-		"\"%.64s\" is not a member of a key; known are name, permissions, expires_ms",
+		"\"%.64s\" is not a member of a key; known are name, permissions, expires_at",
 		yyjson_get_str(key));
 }
 
-static bool read_wanted(struct span body, struct wanted *w, struct err *err)
+static bool read_wanted(struct span body, int64_t now_ms, struct wanted *w, struct err *err)
 {
 	yyjson_doc *doc = json_read(NULL, body, err);
 	yyjson_val *root = yyjson_doc_get_root(doc);
@@ -93,6 +107,8 @@ static bool read_wanted(struct span body, struct wanted *w, struct err *err)
 	}
 	if (ok && w->name[0] == '\0')
 		ok = bad(err, "name", "is missing");
+	if (ok && w->expires_ms != 0 && w->expires_ms <= now_ms)
+		ok = bad(err, "expires_at", "must be in the future");
 	json_free(doc);
 	return ok;
 }
@@ -118,13 +134,13 @@ static void write_key(struct buf *b, const struct key_row *k)
 
 bool manage_key_create(struct manage_call *call, struct err *err)
 {
-	char text[AUTH_KEY_CHARS + 1];
+	char text[AUTH_KEY_CHARS + 1], id[ID_UUID_CHARS + 1];
+	struct sys *sys = call->env->sys;
 	struct key_row row;
 	struct wanted w;
 
-	if (!read_wanted(call->body, &w, err) ||
-		!auth_make(call->env->sys, w.name, w.manage, w.completions, w.expires_ms, &row,
-			text, err) ||
+	if (!read_wanted(call->body, sys->wall_ms(sys), &w, err) ||
+		!auth_make(sys, w.name, w.manage, w.completions, w.expires_ms, &row, text, err) ||
 		!key_insert(call->store, &row, err))
 		return false;
 	if (!auth_add(call->env->auth, &row, err)) {
@@ -134,10 +150,13 @@ bool manage_key_create(struct manage_call *call, struct err *err)
 		key_delete(call->store, &row.id, &existed, NULL);
 		return false;
 	}
-	buf_append_char(call->answer, '{');
+	/* The two members of the published API, then the key as it is shown elsewhere. */
+	id_write_uuid(&row.id, id);
+	buf_printf(call->answer, "{\"api_key_id\":\"%s\",\"api_key\":\"%s\",", id, text);
 	write_key(call->answer, &row);
-	buf_printf(call->answer, ",\"api_key\":\"%s\"}", text);
+	buf_append_char(call->answer, '}');
 	hash_wipe(text, sizeof(text));
+	call->status = 201;
 	return true;
 }
 
@@ -154,11 +173,10 @@ static bool write_listed(void *user, const struct key_row *k)
 
 bool manage_key_list(struct manage_call *call, struct err *err)
 {
-	buf_append_cstr(call->answer, "{\"object\":\"list\",\"data\":[");
+	buf_append_cstr(call->answer, "{\"keys\":[");
 	if (!key_each(call->store, write_listed, call->answer, err))
 		return false;
-	return buf_append_cstr(call->answer, "],\"next\":null}") ||
-	       err_set(err, ERR_NO_MEMORY, NULL);
+	return buf_append_cstr(call->answer, "]}") || err_set(err, ERR_NO_MEMORY, NULL);
 }
 
 bool manage_key_delete(struct manage_call *call, struct err *err)

@@ -78,13 +78,14 @@ static void on_job(struct ingest_job *job, struct store *store)
 		.store = store,
 		.id = span_of(t->id),
 		.body = buf_span(&t->body),
-		.answer = &t->answer};
+		.answer = &t->answer,
+		.status = 200};
 
-	t->status = 200;
 	if (!t->endpoint->run(&call, &t->err))
 		assert(t->err.code != ERR_OK);
 	else if (t->answer.failed)
 		err_set(&t->err, ERR_NO_MEMORY, NULL);
+	t->status = call.status;
 	mailbox_post(t->manage->mailbox, &t->mail);
 }
 

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "control/cli/admin.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+#include "machine/base/json.h"
+#include "machine/base/text.h"
+
+#define KEYS_PATH "/v1/manage/apikey"
+#define MAX_ANSWER_BYTES (64u << 20)
+#define MAX_KEYS 1000000
+#define START_WAIT_MS 3000 /* a server that is starting has the lock, but no socket yet */
+#define STEP_MS 50
+
+/* ---- which way ---- */
+
+/* false without an error: no server is there. */
+static bool find_server(struct admin *a, const char *data_dir, struct err *err)
+{
+	char path[sizeof(a->socket_path)];
+	int n = snprintf(path, sizeof(path), "%s/control.sock", data_dir), fd;
+
+	/* A server with so long a path could not listen. */
+	if (n < 0 || (size_t)n >= sizeof(path))
+		return false;
+	fd = control_connect(path);
+	if (fd >= 0) {
+		close(fd);
+		memcpy(a->socket_path, path, (size_t)n + 1);
+		return true;
+	}
+	if (errno == ENOENT || errno == ECONNREFUSED || errno == ENOTDIR)
+		return false;
+	return err_set_errno(err, errno == EACCES ? ERR_FORBIDDEN : ERR_UPSTREAM_UNREACHABLE, path);
+}
+
+static bool open_store(struct admin *a, const char *data_dir, struct err *err)
+{
+	if (!store_lock(a->sys, data_dir, &a->lock_fd, err))
+		return false;
+	if (store_open(&a->store, a->sys, data_dir, err))
+		return true;
+	a->sys->close(a->sys, a->lock_fd);
+	a->lock_fd = -1;
+	return false;
+}
+
+bool admin_open(struct admin *a, struct sys *sys, const char *data_dir, bool make, struct err *err)
+{
+	const struct timespec step = {.tv_nsec = STEP_MS * 1000000};
+
+	*a = (struct admin){.sys = sys, .lock_fd = -1};
+	if (!make && access(data_dir, F_OK) != 0 && errno == ENOENT)
+		return err_set(err, ERR_NOT_FOUND, "there is no data directory %s", data_dir);
+	for (int waited = 0;; waited += STEP_MS) {
+		struct err why = {0};
+
+		if (find_server(a, data_dir, err))
+			return true;
+		if (err->code != ERR_OK)
+			return false;
+		if (open_store(a, data_dir, &why))
+			return true;
+		if (why.code != ERR_CONFLICT) {
+			*err = why;
+			return false;
+		}
+		if (waited >= START_WAIT_MS)
+			return err_set(err, ERR_UPSTREAM_UNREACHABLE,
+				"a server works on %s, but does not answer at its control.sock",
+				data_dir);
+		nanosleep(&step, NULL);
+	}
+}
+
+void admin_close(struct admin *a)
+{
+	if (a->lock_fd < 0)
+		return;
+	store_close(&a->store);
+	a->sys->close(a->sys, a->lock_fd);
+	a->lock_fd = -1;
+}
+
+/* ---- keys as shown ---- */
+
+static void info_of_row(const struct key_row *row, struct key_info *k)
+{
+	*k = (struct key_info){0};
+	id_write_uuid(&row->id, k->id);
+	snprintf(k->name, sizeof(k->name), "%s", row->name);
+	snprintf(k->public_id, sizeof(k->public_id), "%s", row->public_id);
+	snprintf(k->manage, sizeof(k->manage), "%s", permission_name(row->manage));
+	snprintf(k->completions, sizeof(k->completions), "%s", permission_name(row->completions));
+	text_rfc3339(k->created, row->created_ms);
+	if (row->expires_ms != 0)
+		text_rfc3339(k->expires, row->expires_ms);
+}
+
+static void copy(yyjson_val *object, const char *key, char *out, size_t size)
+{
+	struct span text = SPAN("");
+
+	json_get_str(object, key, &text);
+	snprintf(out, size, "%.*s", SPAN_ARG(text));
+}
+
+static void info_of_json(yyjson_val *v, struct key_info *k)
+{
+	yyjson_val *permissions = json_get(v, "permissions");
+
+	*k = (struct key_info){0};
+	copy(v, "id", k->id, sizeof(k->id));
+	copy(v, "name", k->name, sizeof(k->name));
+	copy(v, "public_id", k->public_id, sizeof(k->public_id));
+	copy(permissions, "manage", k->manage, sizeof(k->manage));
+	copy(permissions, "completions", k->completions, sizeof(k->completions));
+	copy(v, "created_at", k->created, sizeof(k->created));
+	copy(v, "expires_at", k->expires, sizeof(k->expires));
+}
+
+static bool wrong_answer(struct err *err)
+{
+	return err_set(err, ERR_INTERNAL,
+		"the server's answer is not understood; is it of another version?");
+}
+
+/* ---- list ---- */
+
+struct listing {
+	struct key_list *list;
+	bool failed;
+};
+
+static struct key_info *add(struct key_list *list)
+{
+	/* Grown at each power of two. */
+	if ((list->n & (list->n - 1)) == 0) {
+		size_t size = list->n == 0 ? 1 : 2 * (size_t)list->n;
+		struct key_info *v =
+			list->n < MAX_KEYS ? realloc(list->v, size * sizeof(*v)) : NULL;
+
+		if (v == NULL)
+			return NULL;
+		list->v = v;
+	}
+	return &list->v[list->n++];
+}
+
+static bool on_row(void *user, const struct key_row *row)
+{
+	struct listing *l = user;
+	struct key_info *k = add(l->list);
+
+	l->failed = k == NULL;
+	if (k != NULL)
+		info_of_row(row, k);
+	return k != NULL;
+}
+
+static bool list_from_store(struct admin *a, struct key_list *list, struct err *err)
+{
+	struct listing l = {.list = list};
+
+	if (!key_each(&a->store, on_row, &l, err))
+		return false;
+	return !l.failed || err_set(err, ERR_NO_MEMORY, NULL);
+}
+
+static bool list_from_server(struct admin *a, struct key_list *list, struct err *err)
+{
+	struct buf answer;
+	yyjson_doc *doc = NULL;
+	yyjson_val *keys = NULL, *v;
+	yyjson_arr_iter iter;
+	bool ok;
+
+	buf_init(&answer, MAX_ANSWER_BYTES);
+	ok = control_call(a->socket_path, HTTP_GET, KEYS_PATH, SPAN(""), &answer, err);
+	if (ok) {
+		doc = json_read(NULL, buf_span(&answer), NULL);
+		keys = json_get(yyjson_doc_get_root(doc), "keys");
+		ok = yyjson_is_arr(keys) || wrong_answer(err);
+	}
+	if (ok)
+		yyjson_arr_iter_init(keys, &iter);
+	while (ok && (v = yyjson_arr_iter_next(&iter)) != NULL) {
+		struct key_info *k = add(list);
+
+		ok = k != NULL || err_set(err, ERR_NO_MEMORY, NULL);
+		if (ok)
+			info_of_json(v, k);
+	}
+	json_free(doc);
+	buf_done(&answer);
+	return ok;
+}
+
+bool admin_list_keys(struct admin *a, struct key_list *list, struct err *err)
+{
+	*list = (struct key_list){0};
+	if (a->lock_fd >= 0 ? list_from_store(a, list, err) : list_from_server(a, list, err))
+		return true;
+	free(list->v);
+	*list = (struct key_list){0};
+	return false;
+}
+
+/* ---- create ---- */
+
+static bool create_in_store(struct admin *a, const struct key_wanted *w, struct key_info *made,
+	char text[AUTH_KEY_CHARS + 1], struct err *err)
+{
+	struct key_row row;
+
+	if (!auth_make(
+		    a->sys, w->name, w->manage, w->completions, w->expires_ms, &row, text, err) ||
+		!key_insert(&a->store, &row, err))
+		return false;
+	info_of_row(&row, made);
+	return true;
+}
+
+static void write_wanted(const struct key_wanted *w, struct buf *out)
+{
+	char time[32];
+
+	buf_append_cstr(out, "{\"name\":");
+	text_json_string(out, span_of(w->name));
+	buf_printf(out, ",\"permissions\":{\"manage\":\"%s\",\"completions\":\"%s\"}",
+		permission_name(w->manage), permission_name(w->completions));
+	if (w->expires_ms != 0) {
+		text_rfc3339(time, w->expires_ms);
+		buf_printf(out, ",\"expires_at\":\"%s\"", time);
+	}
+	buf_append_char(out, '}');
+}
+
+static bool create_at_server(struct admin *a, const struct key_wanted *w, struct key_info *made,
+	char text[AUTH_KEY_CHARS + 1], struct err *err)
+{
+	struct buf body, answer;
+	struct span key = SPAN("");
+	yyjson_doc *doc;
+	bool ok;
+
+	buf_init(&body, 8192);
+	buf_init(&answer, 65536);
+	write_wanted(w, &body);
+	ok = !body.failed || err_set(err, ERR_NO_MEMORY, NULL);
+	ok = ok &&
+	     control_call(a->socket_path, HTTP_POST, KEYS_PATH, buf_span(&body), &answer, err);
+	doc = ok ? json_read(NULL, buf_span(&answer), NULL) : NULL;
+	if (ok && (!json_get_str(yyjson_doc_get_root(doc), "api_key", &key) ||
+			  key.n != AUTH_KEY_CHARS))
+		ok = wrong_answer(err);
+	if (ok) {
+		info_of_json(yyjson_doc_get_root(doc), made);
+		memcpy(text, key.p, AUTH_KEY_CHARS);
+		text[AUTH_KEY_CHARS] = '\0';
+	}
+	json_free(doc);
+	if (answer.mem != NULL)
+		explicit_bzero(answer.mem, answer.cap);
+	buf_done(&answer);
+	buf_done(&body);
+	return ok;
+}
+
+bool admin_create_key(struct admin *a, const struct key_wanted *wanted, struct key_info *made,
+	char text[AUTH_KEY_CHARS + 1], struct err *err)
+{
+	return a->lock_fd >= 0 ? create_in_store(a, wanted, made, text, err)
+			       : create_at_server(a, wanted, made, text, err);
+}
+
+/* ---- delete ---- */
+
+bool admin_delete_key(struct admin *a, const char *id, struct err *err)
+{
+	char target[sizeof(KEYS_PATH) + 1 + ID_UUID_CHARS];
+	struct buf answer;
+	struct id key;
+	bool existed, ok;
+
+	if (!id_read_uuid(span_of(id), &key))
+		return err_set(err, ERR_BAD_REQUEST, "the id of a key is a UUID");
+	if (a->lock_fd >= 0) {
+		if (!key_delete(&a->store, &key, &existed, err))
+			return false;
+		return existed || err_set(err, ERR_NOT_FOUND, "there is no such key any more");
+	}
+	snprintf(target, sizeof(target), KEYS_PATH "/%s", id);
+	buf_init(&answer, 65536);
+	ok = control_call(a->socket_path, HTTP_DELETE, target, SPAN(""), &answer, err);
+	buf_done(&answer);
+	return ok;
+}

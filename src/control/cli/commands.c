@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "control/cli/command.h"
+
+#define FLAG_CONFIG                                                                                \
+	{                                                                                          \
+		"config", 'c', "FILE", "The configuration file; without it ./sluice.yaml"          \
+	}
+#define FLAG_DATA_DIR                                                                              \
+	{                                                                                          \
+		"data-dir", 0, "DIR", "The data directory, in place of the file's"                 \
+	}
+#define FLAG_OUTPUT                                                                                \
+	{                                                                                          \
+		"output", 'o', "FORM",                                                             \
+			"json, table or tsv; without it a table on a terminal, else tsv"           \
+	}
+#define FLAG_END                                                                                   \
+	{                                                                                          \
+		NULL, 0, NULL, NULL                                                                \
+	}
+
+static const struct flag serve_flags[] = {
+	FLAG_CONFIG,
+	{"listen", 0, "ADDRESS", "IP:PORT or unix:/path, in place of the file's"},
+	{"dev", 0, NULL,
+		"Try it out: on 127.0.0.1:4000, with a simulator as provider \"sim\" and first "
+		"keys"},
+	{"check", 0, NULL, "Read the configuration, say whether it is valid, and end"},
+	FLAG_END,
+};
+
+static const struct flag sim_flags[] = {
+	{"listen", 0, "ADDR:PORT", "Where to; port 0: any. Without it 127.0.0.1:4010"},
+	{"tls-cert", 0, "FILE", "Serve HTTPS with this certificate (PEM)"},
+	{"tls-key", 0, "FILE", "and this private key (PEM)"},
+	{"parent-fd", 0, "N", NULL},
+	FLAG_END,
+};
+
+static const struct flag keys_list_flags[] = {FLAG_CONFIG, FLAG_DATA_DIR, FLAG_OUTPUT, FLAG_END};
+
+static const struct flag keys_create_flags[] = {
+	{"name", 'n', "NAME", "What the key is called; required, and there once only"},
+	{"completions", 0, "RIGHT", "none, read or write (default): may it call models?"},
+	{"manage", 0, "RIGHT", "none (default), read or write: may it manage this gateway?"},
+	{"expires", 0, "TIME", "From now on, such as 12h or 90d; without it never"},
+	{"secret-only", 0, NULL, "Nothing but the key, for scripts"},
+	FLAG_CONFIG,
+	FLAG_DATA_DIR,
+	FLAG_OUTPUT,
+	FLAG_END,
+};
+
+static const struct flag keys_delete_flags[] = {
+	{"yes", 'y', NULL, "Do not ask"},
+	FLAG_CONFIG,
+	FLAG_DATA_DIR,
+	FLAG_OUTPUT,
+	FLAG_END,
+};
+
+static const struct flag config_flags[] = {FLAG_CONFIG, FLAG_END};
+
+static const struct flag config_show_flags[] = {
+	FLAG_CONFIG,
+	{"sources", 0, NULL, "Behind each value where it comes from"},
+	FLAG_END,
+};
+
+static const struct flag version_flags[] = {
+	{"verbose", 'v', NULL, "The libraries' versions too"},
+	FLAG_OUTPUT,
+	FLAG_END,
+};
+
+const struct command commands[] = {
+	{"serve", "", 0, 0, "Run the gateway",
+		"SIGTERM drains and ends, SIGHUP reads the configuration again.",
+		"sluice serve --dev                       try it, nothing needed\n"
+		"sluice serve -c /etc/sluice/sluice.yaml\n"
+		"sluice serve --listen 0.0.0.0:8080",
+		serve_flags, run_serve},
+	{"init", "[FILE]", 0, 1, "Write a first configuration file",
+		"Writes sluice.yaml, or FILE; \"-\" is the standard output. What is there is not "
+		"overwritten.",
+		"sluice init\n"
+		"sluice init /etc/sluice/sluice.yaml",
+		NULL, run_init},
+	{"sim", "", 0, 0, "Run a simulated provider",
+		"Answers in the providers' formats, with faults as told by the model's name; "
+		"prints "
+		"its address.",
+		"sluice sim --listen 127.0.0.1:4010\n"
+		"sluice sim --listen 127.0.0.1:0 --tls-cert cert.pem --tls-key key.pem",
+		sim_flags, run_sim},
+	{"keys list", "", 0, 0, "Show the API keys, never their text", NULL,
+		"sluice keys list\n"
+		"sluice keys list -o json | jq -r '.data[].name'",
+		keys_list_flags, run_keys_list},
+	{"keys create", "", 0, 0, "Make an API key; it is shown once",
+		"In force at once, also in a running server. The key goes to the standard output, "
+		"the rest to the standard error.",
+		"sluice keys create --name alice\n"
+		"sluice keys create --name ci --expires 90d\n"
+		"sluice keys create --name admin --manage write --completions none\n"
+		"KEY=$(sluice keys create --name app --secret-only)",
+		keys_create_flags, run_keys_create},
+	{"keys delete", "ID|NAME", 1, 1, "Delete an API key, in force at once", NULL,
+		"sluice keys delete alice\n"
+		"sluice keys delete 0198c1f2-8a4e-7d0c-9a58-5b1d7a0b2c11 --yes",
+		keys_delete_flags, run_keys_delete},
+	{"config check", "", 0, 0, "Is the configuration valid?",
+		"Reads it as the server would. Exit 3 when it is not.",
+		"sluice config check\n"
+		"sluice config check -c /etc/sluice/sluice.yaml",
+		config_flags, run_config_check},
+	{"config show", "", 0, 0, "Show the values in force, secrets masked", NULL,
+		"sluice config show\n"
+		"sluice config show --sources -c /etc/sluice/sluice.yaml",
+		config_show_flags, run_config_show},
+	{"config reference", "", 0, 0, "All options, as a Markdown page", NULL,
+		"sluice config reference | less", NULL, run_config_reference},
+	{"version", "", 0, 0, "Show the version", NULL,
+		"sluice version\n"
+		"sluice version -v",
+		version_flags, run_version},
+	{"help", "[COMMAND|exit-codes|env|config]", 0, 2, "Help on a command or a topic", NULL,
+		"sluice help keys create\n"
+		"sluice help exit-codes",
+		NULL, run_help},
+	{NULL, NULL, 0, 0, NULL, NULL, NULL, NULL, NULL},
+};
