@@ -1,14 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "machine/crypto/hash.h"
-#include <assert.h>
+/*
+ * SHA-256 by the library's older calls: they take no memory, look up no provider and so cannot
+ * fail, where one EVP digest costs two to seven times as much and may be refused its context. The
+ * code beneath is the same. Every request passes here.
+ */
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
 
 void hash_sha256(struct span text, uint8_t out[HASH_SHA256_BYTES])
 {
-	unsigned char *done = SHA256((const unsigned char *)text.p, text.n, out);
+	SHA256_CTX c;
 
-	assert(done != NULL);
+	SHA256_Init(&c);
+	SHA256_Update(&c, text.p, text.n);
+	SHA256_Final(out, &c);
+	OPENSSL_cleanse(&c, sizeof(c)); /* it holds the last block, which may be a key's end */
 }
 
 bool hash_eq(const void *a, const void *b, size_t n)
@@ -21,24 +29,30 @@ void hash_wipe(void *p, size_t n)
 	OPENSSL_cleanse(p, n);
 }
 
-/* One table row a byte; reflected polynomial of RFC 3720 appendix B.4. */
-#define POLYNOMIAL 0x82f63b78u
+/* Reflected polynomial 0x82f63b78 of RFC 3720 appendix B.4, four bits a step. */
+static const uint32_t crc_rows[16] = {0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1, 0x417b1dbc,
+	0x5125dad3, 0x61c69362, 0x7198540d, 0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9,
+	0xc38d26c4, 0xd3d3e1ab, 0xe330a81a, 0xf36e6f75};
 
-static uint32_t crc_plain(uint32_t crc, const unsigned char *p, size_t n)
+uint32_t hash_crc32c_plain(uint32_t seed, struct span bytes)
 {
-	while (n-- > 0) {
-		crc ^= *p++;
-		for (int bit = 0; bit < 8; bit++)
-			crc = crc >> 1 ^ (POLYNOMIAL & (0u - (crc & 1u)));
+	uint32_t crc = ~seed;
+
+	for (size_t i = 0; i < bytes.n; i++) {
+		crc ^= (unsigned char)bytes.p[i];
+		crc = crc >> 4 ^ crc_rows[crc & 15];
+		crc = crc >> 4 ^ crc_rows[crc & 15];
 	}
-	return crc;
+	return ~crc;
 }
 
 #if defined(__x86_64__)
-__attribute__((target("sse4.2"))) static uint32_t crc_sse42(
-	uint32_t crc, const unsigned char *p, size_t n)
+__attribute__((target("sse4.2"))) static uint32_t crc_sse42(uint32_t seed, struct span bytes)
 {
-	uint64_t wide = crc;
+	const char *p = bytes.p;
+	size_t n = bytes.n;
+	uint64_t wide = ~seed;
+	uint32_t crc;
 
 	for (; n >= 8; n -= 8, p += 8) {
 		uint64_t word;
@@ -48,18 +62,16 @@ __attribute__((target("sse4.2"))) static uint32_t crc_sse42(
 	}
 	crc = (uint32_t)wide;
 	while (n-- > 0)
-		crc = __builtin_ia32_crc32qi(crc, *p++);
-	return crc;
+		crc = __builtin_ia32_crc32qi(crc, (unsigned char)*p++);
+	return ~crc;
 }
 #endif
 
 uint32_t hash_crc32c(uint32_t seed, struct span bytes)
 {
-	const unsigned char *p = (const unsigned char *)bytes.p;
-
 #if defined(__x86_64__)
 	if (__builtin_cpu_supports("sse4.2"))
-		return ~crc_sse42(~seed, p, bytes.n);
+		return crc_sse42(seed, bytes);
 #endif
-	return ~crc_plain(~seed, p, bytes.n);
+	return hash_crc32c_plain(seed, bytes);
 }

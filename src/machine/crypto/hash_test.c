@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include "machine/base/text.h"
 
 static void sha256_follows_fips_180_4(void **state)
 {
@@ -17,6 +18,38 @@ static void sha256_follows_fips_180_4(void **state)
 	assert_memory_equal(out, abc, sizeof(abc));
 }
 
+/* Lengths around the block's end, where the padding changes its form. */
+static void sha256_is_right_around_a_block(void **state)
+{
+	static const struct {
+		size_t n;
+		const char *hex;
+	} rows[] = {
+		{0, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
+		{1, "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"},
+		{55, "9f4390f8d30c2dd92ec9f095b65e2b9ae9b0a925a5258e241c9f1e910f734318"},
+		{56, "b35439a4ac6f0948b6d6f9e3c6af0f5f590ce20f1bde7090ef7970686ec6738a"},
+		{63, "7d3e74a05d7db15bce4ad9ec0658ea98e3f06eeecf16b4c6fff2da457ddc2f34"},
+		{64, "ffe054fe7ae0cb6dc65c3af9b61d5209f439851db43d0ba5997337df154668eb"},
+		{65, "635361c48bb9eab14198e76ea8ab7f1a41685d6ad62aa9146d301d4f17eb0ae0"},
+		{72, "d66304b6180365e47c858f6c84d3da065caf4b3350c9f45277a1af82e3dbb055"},
+		{119, "31eba51c313a5c08226adf18d4a359cfdfd8d2e816b13f4af952f7ea6584dcfb"},
+		{120, "2f3d335432c70b580af0e8e1b3674a7c020d683aa5f73aaaedfdc55af904c21c"},
+		{200, "c2a908d98f5df987ade41b5fce213067efbcc21ef2240212a41e54b5e7c28ae5"},
+	};
+	char text[200];
+
+	memset(text, 'a', sizeof(text));
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		uint8_t out[HASH_SHA256_BYTES];
+		char hex[2 * HASH_SHA256_BYTES + 1] = {0};
+
+		hash_sha256(span_from(text, rows[i].n), out);
+		text_hex(hex, out, sizeof(out));
+		assert_string_equal(hex, rows[i].hex);
+	}
+}
+
 static void crc32c_follows_rfc_3720(void **state)
 {
 	uint8_t zeros[32] = {0};
@@ -25,6 +58,19 @@ static void crc32c_follows_rfc_3720(void **state)
 	assert_int_equal(hash_crc32c(0, span_from(zeros, 32)), 0x8a9136aau);
 	/* In parts it is the same. */
 	assert_int_equal(hash_crc32c(hash_crc32c(0, SPAN("12345")), SPAN("6789")), 0xe3069283u);
+}
+
+static void both_ways_to_a_crc_agree(void **state)
+{
+	char bytes[257];
+
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (char)(i * 167 + 13);
+	assert_int_equal(hash_crc32c_plain(0, SPAN("123456789")), 0xe3069283u);
+	for (size_t at = 0; at < 9; at++)
+		for (size_t n = 0; at + n <= sizeof(bytes); n++)
+			assert_int_equal(hash_crc32c((uint32_t)n, span_from(bytes + at, n)),
+				hash_crc32c_plain((uint32_t)n, span_from(bytes + at, n)));
 }
 
 static void compares_and_wipes(void **state)
@@ -41,7 +87,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sha256_follows_fips_180_4),
+		cmocka_unit_test(sha256_is_right_around_a_block),
 		cmocka_unit_test(crc32c_follows_rfc_3720),
+		cmocka_unit_test(both_ways_to_a_crc_agree),
 		cmocka_unit_test(compares_and_wipes),
 	};
 
