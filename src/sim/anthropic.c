@@ -303,6 +303,12 @@ static void error_event(const struct job *j, struct buf *out)
 const struct format format_anthropic = {
 	.id_field = "request-id",
 	.fields = "anthropic-organization-id: 00000000-0000-4000-8000-000000000000\r\n",
+	.ratelimit = "anthropic-ratelimit-requests-limit: 4000\r\n"
+		     "anthropic-ratelimit-requests-remaining: 3999\r\n"
+		     "anthropic-ratelimit-requests-reset: 2026-01-01T00:00:01Z\r\n"
+		     "anthropic-ratelimit-tokens-limit: 400000\r\n"
+		     "anthropic-ratelimit-tokens-remaining: 399000\r\n"
+		     "anthropic-ratelimit-tokens-reset: 2026-01-01T00:00:01Z\r\n",
 	.plain = plain,
 	.open = stream_open,
 	.content = stream_content,

@@ -58,19 +58,19 @@ struct bill_entry *bill_open(struct bill *b, struct span path, struct span model
 {
 	struct bill_entry *e;
 
+	b->seq++;
+	b->requests++;
+	if (++b->outcomes[OUTCOME_OPEN] > b->peak_open)
+		b->peak_open = b->outcomes[OUTCOME_OPEN];
 	/* Without memory for a larger ring the smaller one serves. */
-	if (b->seq + 1 - b->first >= b->n_ring && b->n_ring < BILL_MAX_ENTRIES && !grow(b) &&
+	if (b->seq - b->first >= b->n_ring && b->n_ring < BILL_MAX_ENTRIES && !grow(b) &&
 		b->n_ring == 0)
 		return NULL;
-	b->seq++;
 	e = &b->ring[b->seq & (b->n_ring - 1)];
 	*e = (struct bill_entry){.seq = b->seq, .first_byte_ms = -1, .ms = -1};
 	put(e->path, sizeof(e->path), path);
 	put(e->model, sizeof(e->model), model);
 	put(e->key, sizeof(e->key), span_skip(key, key.n > 4 ? key.n - 4 : 0));
-	b->requests++;
-	if (++b->outcomes[OUTCOME_OPEN] > b->peak_open)
-		b->peak_open = b->outcomes[OUTCOME_OPEN];
 	return e;
 }
 

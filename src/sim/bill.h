@@ -44,7 +44,10 @@ void bill_done(struct bill *b);
 /* Forgets entries and totals; what is open stays open and counts when it ends. seq goes on. */
 void bill_reset(struct bill *b);
 
-/* A new entry, open. NULL without memory. Later entries may move it: keep the seq. */
+/*
+ * A new entry, open; it is b->seq. NULL without memory: it is counted all the same. Later entries
+ * may move it: keep the seq.
+ */
 struct bill_entry *bill_open(struct bill *b, struct span path, struct span model, struct span key);
 /* NULL when it was overwritten or forgotten. */
 struct bill_entry *bill_find(struct bill *b, uint64_t seq);

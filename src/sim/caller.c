@@ -5,6 +5,7 @@
 #define RESET_DELAY_MS 20 /* what was written is read by the peer before the RST discards it */
 #define EARLY_CLOSE_MS 2000
 #define EVENTS_A_TURN 64
+#define KEEP_BYTES (1u << 20)
 
 static void feed(struct caller *c, struct span bytes);
 static void pump(struct caller *c);
@@ -19,6 +20,13 @@ static void forget_request(struct caller *c)
 	c->whole = (struct span){NULL, 0};
 	buf_done(&c->body);
 	c->too_big = false;
+}
+
+/* One large answer does not make the simulator large for good. */
+static void shrink(struct buf *b)
+{
+	if (b->cap > KEEP_BYTES || b->failed)
+		buf_done(b);
 }
 
 /* Settles the bill and drops the job. */
@@ -37,6 +45,10 @@ static void close_job(struct caller *c, enum outcome outcome)
 	c->wait = WAIT_NOTHING;
 	c->job = NULL;
 	job_free(j);
+	shrink(&c->sim->head);
+	shrink(&c->sim->body);
+	shrink(&c->sim->text);
+	shrink(&c->sim->packed);
 }
 
 void caller_close(struct caller *c, bool reset)
@@ -214,8 +226,10 @@ static bool write_events(struct caller *c)
 		return false;
 	}
 	wire_write(c, head, buf_span(&sim->body), proper_end);
-	if (c->over)
-		return false; /* cut by the wire */
+	if (c->over) {
+		caller_end(c, c->outcome, c->after); /* cut by the wire */
+		return false;
+	}
 	if (stop) {
 		stopped(c);
 		return false;
@@ -255,7 +269,8 @@ static void start_stream(struct caller *c)
 	reply_head(c, status, "text/event-stream; charset=utf-8", length);
 	if (script_is(c->job->script, OPT_SILENCE_HEAD)) {
 		c->job->phase = PHASE_OVER;
-		wire_write(c, buf_span(&sim->head), (struct span){NULL, 0}, false);
+		if (!wire_write(c, buf_span(&sim->head), (struct span){NULL, 0}, false))
+			caller_end(c, OUTCOME_FAILED, AFTER_RESET);
 		return;
 	}
 	pump(c);

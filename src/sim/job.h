@@ -16,8 +16,9 @@ struct job;
 
 /* A provider's format: writes texts; knows nothing of connections. */
 struct format {
-	const char *id_field; /* header that carries the request's id */
-	const char *fields;   /* further header lines */
+	const char *id_field;  /* header that carries the request's id */
+	const char *fields;    /* further header lines */
+	const char *ratelimit; /* more of them, on demand */
 	void (*plain)(const struct job *j, struct buf *out);
 	/* The events before the content, one content event (false: none left), the events behind
 	 * it. */

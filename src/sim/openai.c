@@ -306,6 +306,9 @@ static void error_event(const struct job *j, struct buf *out)
 const struct format format_openai = {
 	.id_field = "x-request-id",
 	.fields = "openai-version: 2020-10-01\r\nopenai-processing-ms: 1\r\n",
+	.ratelimit = "x-ratelimit-limit-requests: 10000\r\nx-ratelimit-remaining-requests: 9999\r\n"
+		     "x-ratelimit-reset-requests: 6ms\r\nx-ratelimit-limit-tokens: 2000000\r\n"
+		     "x-ratelimit-remaining-tokens: 1999000\r\nx-ratelimit-reset-tokens: 1s\r\n",
 	.plain = plain,
 	.open = stream_open,
 	.content = stream_content,

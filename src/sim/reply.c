@@ -76,6 +76,8 @@ static void scripted_fields(struct caller *c, int status, struct buf *h)
 		text_field(h, "location",
 			script_has(s, OPT_LOCATION) ? s->v[OPT_LOCATION].text
 						    : SPAN("http://127.0.0.1:9/elsewhere"));
+	if (script_is(s, OPT_RATELIMIT))
+		buf_append_cstr(h, c->job->format->ratelimit);
 	for (int64_t i = script_num(s, OPT_FIELDS, 0); i > 0; i--) {
 		buf_append(h, SPAN("x-sim-field-"));
 		buf_append_i64(h, i);
@@ -215,7 +217,8 @@ static void reply_with(struct caller *c, int status, const char *type, struct sp
 	reply_head(c, status, type, (int64_t)body.n);
 	if (option(c, OPT_SILENCE_HEAD)) {
 		c->job->phase = PHASE_OVER;
-		wire_write(c, buf_span(&c->sim->head), (struct span){NULL, 0}, false);
+		if (!wire_write(c, buf_span(&c->sim->head), (struct span){NULL, 0}, false))
+			caller_end(c, OUTCOME_FAILED, AFTER_RESET);
 		return; /* until the client leaves */
 	}
 	wire_write(c, buf_span(&c->sim->head), body, true);

@@ -58,8 +58,14 @@ void wire_begin(struct caller *c, enum frame frame)
 {
 	c->frame = frame;
 	c->chunks = 0;
-	if (c->job->script->shaped && c->shape == NULL)
-		c->shape = shape_new(c);
+	if (!c->job->script->shaped || c->shape != NULL)
+		return;
+	c->shape = shape_new(c);
+	if (c->shape == NULL) {
+		c->over = true;
+		c->outcome = OUTCOME_FAILED;
+		c->after = AFTER_RESET;
+	}
 }
 
 void wire_done(struct caller *c)
@@ -271,8 +277,17 @@ bool wire_write(struct caller *c, struct span head, struct span body, bool last)
 {
 	struct span v[10], extra = {NULL, 0};
 	struct line line;
-	int n = frame_spans(c, head, body, last, &line, v), k = 0;
+	int n, k = 0;
 
+	if (c->over)
+		return false;
+	if (c->sim->head.failed || c->sim->body.failed) {
+		c->over = true;
+		c->outcome = OUTCOME_FAILED;
+		c->after = AFTER_RESET;
+		return false;
+	}
+	n = frame_spans(c, head, body, last, &line, v);
 	if (last && script_has(c->job->script, OPT_EXTRA)) {
 		size_t bytes = (size_t)script_num(c->job->script, OPT_EXTRA, 1);
 		char *p;
