@@ -396,7 +396,8 @@ static void complete(struct http_call *call)
 	c->call = NULL;
 	/* An answer that came before the request had left: what follows on this connection is
 	 * unknown. */
-	if (call->close_after || stream_pending(c->stream) > 0)
+	if (call->close_after || c->stream->broken || c->stream->ended ||
+		stream_pending(c->stream) > 0)
 		conn_close(c, false);
 	else
 		conn_park(c);
