@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <assert.h>
-#include <limits.h>
 #include <sqlite3.h>
 #include <stdlib.h>
 #include "machine/db/db.h"
@@ -8,15 +7,11 @@
 #define MAX_STATEMENTS 64
 #define BUSY_TIMEOUT_MS 5000
 
-struct prepared {
-	const char *sql; /* compared by address first: the texts are constants of the caller */
-	sqlite3_stmt *stmt;
-};
-
 struct db {
 	sqlite3 *sqlite;
-	struct prepared prepared[MAX_STATEMENTS];
+	sqlite3_stmt *prepared[MAX_STATEMENTS]; /* found by their text */
 	int n;
+	int next_out; /* whose place is taken next when all are */
 };
 
 struct db_row {
@@ -25,18 +20,47 @@ struct db_row {
 
 static bool fail(struct db *d, struct err *err, const char *what)
 {
-	int code = sqlite3_errcode(d->sqlite) & 0xff;
+	const char *text = sqlite3_errmsg(d->sqlite);
 
-	return err_set(err,
-		code == SQLITE_CORRUPT || code == SQLITE_NOTADB ? ERR_CORRUPT
-		: code == SQLITE_CONSTRAINT                     ? ERR_CONFLICT
-								: ERR_IO,
-		"%s: %s", what, sqlite3_errmsg(d->sqlite));
+	switch (sqlite3_errcode(d->sqlite) & 0xff) {
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+		return err_set(err, ERR_CORRUPT, "%s: %s", what, text);
+	case SQLITE_CONSTRAINT:
+		return err_set(err, ERR_CONFLICT, "%s: %s", what, text);
+	case SQLITE_NOMEM:
+		return err_set(err, ERR_NO_MEMORY, NULL);
+	default:
+		return err_set(err, ERR_IO, "%s: %s", what, text);
+	}
+}
+
+static bool read_mode(void *user, const struct db_row *r)
+{
+	*(bool *)user = span_is(db_get_text(r, 0), "wal") || span_is(db_get_text(r, 0), "memory");
+	return true;
+}
+
+/* SQLite does not fail where the file system cannot do WAL: it says another mode. */
+static bool set_up(struct db *d, const char *path, bool full, struct err *err)
+{
+	bool is_wal = false;
+
+	if (!db_run(d, "PRAGMA journal_mode=WAL", NULL, 0, read_mode, &is_wal, err))
+		return false;
+	if (!is_wal)
+		return err_set(err, ERR_CONFIG,
+			"%s: this file system cannot hold the database (no shared memory for WAL); "
+			"put data_dir on a local disk",
+			path);
+	return db_script(d, "PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY", err) &&
+	       db_script(d, full ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL", err);
 }
 
 struct db *db_open_sqlite(const char *path, bool full, struct err *err)
 {
 	struct db *d = calloc(1, sizeof(*d));
+	struct err why = {0};
 
 	if (d == NULL) {
 		err_set(err, ERR_NO_MEMORY, NULL);
@@ -44,22 +68,22 @@ struct db *db_open_sqlite(const char *path, bool full, struct err *err)
 	}
 	if (sqlite3_open_v2(path, &d->sqlite,
 		    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
-		    NULL) != SQLITE_OK) {
-		err_set(err, ERR_IO, "%s: %s", path,
-			d->sqlite != NULL ? sqlite3_errmsg(d->sqlite) : "no memory");
-		db_close(d);
-		return NULL;
+		    NULL) == SQLITE_OK) {
+		sqlite3_extended_result_codes(d->sqlite, 1);
+		sqlite3_busy_timeout(d->sqlite, BUSY_TIMEOUT_MS);
+		if (set_up(d, path, full, &why))
+			return d;
+	} else if (d->sqlite == NULL) {
+		err_set(&why, ERR_NO_MEMORY, NULL);
+	} else {
+		fail(d, &why, "cannot be opened");
 	}
-	sqlite3_busy_timeout(d->sqlite, BUSY_TIMEOUT_MS);
-	if (!db_script(d,
-		    "PRAGMA journal_mode=WAL; PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY;",
-		    err) ||
-		!db_script(
-			d, full ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL", err)) {
-		db_close(d);
-		return NULL;
-	}
-	return d;
+	if (why.code == ERR_IO || why.code == ERR_CORRUPT)
+		err_set(err, why.code, "%s: %s", path, why.text);
+	else
+		err_set(err, why.code, "%s", why.text);
+	db_close(d);
+	return NULL;
 }
 
 void db_close(struct db *d)
@@ -67,7 +91,7 @@ void db_close(struct db *d)
 	if (d == NULL)
 		return;
 	for (int i = 0; i < d->n; i++)
-		sqlite3_finalize(d->prepared[i].stmt);
+		sqlite3_finalize(d->prepared[i]);
 	sqlite3_close(d->sqlite);
 	free(d);
 }
@@ -78,26 +102,37 @@ bool db_script(struct db *d, const char *sql, struct err *err)
 	       fail(d, err, "database");
 }
 
+/* A place for one more: the oldest statement goes that is not in the middle of its rows. */
+static sqlite3_stmt **find_place(struct db *d)
+{
+	if (d->n < MAX_STATEMENTS)
+		return &d->prepared[d->n++];
+	for (int tried = 0; tried < MAX_STATEMENTS; tried++) {
+		sqlite3_stmt **place = &d->prepared[d->next_out];
+
+		d->next_out = (d->next_out + 1) % MAX_STATEMENTS;
+		if (!sqlite3_stmt_busy(*place)) {
+			sqlite3_finalize(*place);
+			return place;
+		}
+	}
+	assert(!"as many statements run inside each other as there are places");
+	return NULL;
+}
+
 static sqlite3_stmt *prepare(struct db *d, const char *sql, struct err *err)
 {
 	sqlite3_stmt *stmt;
-	int at;
 
 	for (int i = 0; i < d->n; i++)
-		if (d->prepared[i].sql == sql || strcmp(sqlite3_sql(d->prepared[i].stmt), sql) == 0)
-			return d->prepared[i].stmt;
+		if (strcmp(sqlite3_sql(d->prepared[i]), sql) == 0)
+			return d->prepared[i];
 	if (sqlite3_prepare_v3(d->sqlite, sql, -1, SQLITE_PREPARE_PERSISTENT, &stmt, NULL) !=
 		SQLITE_OK) {
 		fail(d, err, "statement");
 		return NULL;
 	}
-	if (d->n < MAX_STATEMENTS) {
-		at = d->n++;
-	} else { /* more texts than places: the first one goes */
-		at = 0;
-		sqlite3_finalize(d->prepared[0].stmt);
-	}
-	d->prepared[at] = (struct prepared){sql, stmt};
+	*find_place(d) = stmt;
 	return stmt;
 }
 
@@ -140,7 +175,7 @@ bool db_run(struct db *d, const char *sql, const struct db_value *v, int n,
 	if (!ok || (result != SQLITE_ROW && result != SQLITE_DONE))
 		ok = fail(d, err, "database");
 	sqlite3_reset(stmt);
-	sqlite3_clear_bindings(stmt);
+	sqlite3_clear_bindings(stmt); /* they point into the caller's memory */
 	return ok;
 }
 

@@ -4,6 +4,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 static struct db *open_with_table(void)
@@ -86,12 +89,115 @@ static void a_rollback_takes_all_back(void **state)
 	db_close(d);
 }
 
+/* More texts than there are places, one of them in the middle of its rows all the while. */
+static bool run_others(void *user, const struct db_row *r)
+{
+	struct db *d = user;
+	char sql[64];
+
+	for (int i = 0; i < 200; i++) {
+		int64_t got = -1;
+
+		snprintf(sql, sizeof(sql), "SELECT %d", i);
+		assert_true(db_run(d, sql, NULL, 0, count_row, &got, NULL));
+		assert_int_equal(got, i);
+	}
+	return true;
+}
+
+static void statements_are_told_by_their_text(void **state)
+{
+	struct db *d = open_with_table();
+	struct err err = {0};
+
+	assert_true(put(d, 1, SPAN("x"), &err) && put(d, 2, SPAN("y"), &err));
+	assert_true(db_run(d, "SELECT a FROM t", NULL, 0, run_others, d, &err));
+	assert_true(put(d, 3, SPAN("z"), &err));
+	db_close(d);
+}
+
+static bool stop_at_once(void *user, const struct db_row *r)
+{
+	++*(int *)user;
+	return false;
+}
+
+static void a_callback_may_stop_early(void **state)
+{
+	struct db *d = open_with_table();
+	struct err err = {0};
+	int seen = 0;
+
+	assert_true(put(d, 1, SPAN("x"), &err) && put(d, 2, SPAN("y"), &err));
+	assert_true(db_run(d, "SELECT a FROM t", NULL, 0, stop_at_once, &seen, &err));
+	assert_int_equal(seen, 1);
+	/* And the statement is free again. */
+	assert_true(db_run(d, "SELECT a FROM t", NULL, 0, stop_at_once, &seen, &err));
+	assert_int_equal(seen, 2);
+	db_close(d);
+}
+
+static void what_is_no_database_is_said_with_its_name(void **state)
+{
+	char path[] = "/tmp/sluice-db-test-XXXXXX";
+	struct err err = {0};
+	int fd = mkstemp(path);
+	char junk[4096];
+
+	memset(junk, 'x', sizeof(junk));
+	assert_int_equal(write(fd, junk, sizeof(junk)), sizeof(junk));
+	close(fd);
+	assert_null(db_open_sqlite(path, true, &err));
+	assert_int_equal(err.code, ERR_CORRUPT);
+	assert_non_null(strstr(err.text, path));
+	unlink(path);
+	err = (struct err){0};
+	assert_null(db_open_sqlite("/tmp/sluice-no-such-folder/x.db", true, &err));
+	assert_int_equal(err.code, ERR_IO);
+	assert_non_null(strstr(err.text, "sluice-no-such-folder"));
+}
+
+static void two_connections_see_each_other(void **state)
+{
+	char dir[] = "/tmp/sluice-db-test-XXXXXX", path[64], inner[80];
+	struct err err = {0};
+	struct db *a, *b;
+	int64_t n = -1;
+
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/t.db", dir);
+	a = db_open_sqlite(path, true, &err);
+	b = db_open_sqlite(path, false, &err);
+	assert_non_null(a);
+	assert_non_null(b);
+	assert_true(db_script(a, "CREATE TABLE t (a INTEGER PRIMARY KEY, b TEXT, c BLOB)", &err));
+	assert_true(db_begin(a, &err));
+	assert_true(put(a, 1, SPAN("x"), &err));
+	assert_true(db_run(b, "SELECT count(*) FROM t", NULL, 0, count_row, &n, &err));
+	assert_int_equal(n, 0);
+	assert_true(db_commit(a, &err));
+	assert_true(db_run(b, "SELECT count(*) FROM t", NULL, 0, count_row, &n, &err));
+	assert_int_equal(n, 1);
+	db_close(a);
+	db_close(b);
+	for (int i = 0; i < 3; i++) {
+		snprintf(inner, sizeof(inner), "%s%s", path,
+			((const char *[]){"", "-wal", "-shm"})[i]);
+		unlink(inner);
+	}
+	assert_int_equal(rmdir(dir), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(values_come_back_as_they_went_in),
 		cmocka_unit_test(a_constraint_is_a_conflict_and_leaves_the_connection_usable),
 		cmocka_unit_test(a_rollback_takes_all_back),
+		cmocka_unit_test(statements_are_told_by_their_text),
+		cmocka_unit_test(a_callback_may_stop_early),
+		cmocka_unit_test(what_is_no_database_is_said_with_its_name),
+		cmocka_unit_test(two_connections_see_each_other),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
