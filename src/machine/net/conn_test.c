@@ -376,7 +376,7 @@ static void pauses_lose_no_bytes(void **state)
 	fill(bytes, n, 3);
 	open_unix();
 	p.on_read = pause_p;
-	timer_start(&probe_guard, PROBE_GUARD_MS);
+	probe_wait_start();
 	while (p.got.n < n) {
 		ssize_t done = send(peer, bytes + sent, n - sent, 0);
 		int before = p.reads;
@@ -406,7 +406,7 @@ static void a_close_lets_pending_bytes_leave(void **state)
 	assert_true(probe_write(&p, span_from(bytes, n)));
 	assert_true(stream_pending(p.s) > 0);
 	probe_close(&p);
-	timer_start(&probe_guard, PROBE_GUARD_MS);
+	probe_wait_start();
 	while (take_peer(&got) != -1)
 		uv_run(&loop->uv, UV_RUN_NOWAIT);
 	assert_int_equal(got.n, n);

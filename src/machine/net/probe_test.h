@@ -15,6 +15,7 @@
 #include "machine/net/stream.h"
 
 #define PROBE_GUARD_MS 20000
+#define PROBE_TICK_MS 5
 
 struct probe {
 	struct stream *s;
@@ -29,6 +30,7 @@ struct probe {
 
 static struct loop *loop;
 static struct timer probe_guard;
+static int64_t probe_wait_us;
 static bool probe_inside; /* a stream_* call runs: no callback may come now */
 
 static void probe_read(void *user, struct span bytes)
@@ -123,9 +125,18 @@ static inline void probe_reset(struct probe *p)
 	p->s = NULL;
 }
 
-static void probe_late(struct timer *t)
+/* Wakes the loop now and then, because what is waited for may have happened before it slept. */
+static void probe_tick(struct timer *t)
 {
-	fail_msg("what the test waits for did not happen");
+	if (loop_now_us(loop) - probe_wait_us > PROBE_GUARD_MS * 1000)
+		fail_msg("what the test waits for did not happen");
+	timer_start(t, PROBE_TICK_MS);
+}
+
+static inline void probe_wait_start(void)
+{
+	probe_wait_us = loop_now_us(loop);
+	timer_start(&probe_guard, PROBE_TICK_MS);
 }
 
 static struct sys probe_sys; /* its clock is moved by hand in a PROBE_CLOCK_TEST */
@@ -142,7 +153,7 @@ static inline int probe_setup_with(struct sys *sys)
 	loop = loop_new(sys, NULL);
 	if (loop == NULL)
 		return -1;
-	timer_init(&probe_guard, loop, probe_late);
+	timer_init(&probe_guard, loop, probe_tick);
 	return 0;
 }
 
@@ -168,7 +179,7 @@ static inline int probe_teardown(void **state)
 
 #define WAIT(condition)                                                                            \
 	do {                                                                                       \
-		timer_start(&probe_guard, PROBE_GUARD_MS);                                         \
+		probe_wait_start();                                                                \
 		while (!(condition))                                                               \
 			uv_run(&loop->uv, UV_RUN_ONCE);                                            \
 		timer_stop(&probe_guard);                                                          \

@@ -1,613 +1,596 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "machine/net/tls.h"
-#include <arpa/inet.h>
 #include <assert.h>
+#include <limits.h>
 #include <openssl/err.h>
-#include <openssl/ssl.h>
 #include <openssl/x509v3.h>
-#include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
+#include "machine/base/buf.h"
+#include "machine/net/address.h"
+#include "machine/net/tls_context.h"
 
 #define RECORD_BYTES 16384
-#define MAX_SESSIONS 64
-#define MAX_HOST_CHARS 255
+#define MAX_HELD_BYTES (4 * LOOP_READ_BYTES)
 
-struct session_slot {
-	char host[MAX_HOST_CHARS + 1];
-	SSL_SESSION *session;
+enum tls_state {
+	TLS_SHAKING,
+	TLS_OPEN,
+	TLS_ENDING, /* the end was read while paused: to be told */
+	TLS_ENDED
 };
 
-struct tls_context {
-	int refs;
-	SSL_CTX *ctx;
-	bool server;
-	pthread_mutex_t lock; /* of the sessions */
-	struct session_slot sessions[MAX_SESSIONS];
-	unsigned next_slot;
-};
-
-enum tls_state { TLS_HANDSHAKE, TLS_OPEN, TLS_ENDED };
-
-/* One object in two roles: a handshake until it reported, a stream from then on. */
+/* A handshake until it reported, a stream from then on: one object, two names. */
 struct tls_handshake {
-	struct stream stream; /* first: the stream's ops cast back */
-	struct stream *raw;
-	struct tls_context *context;
+	struct stream s;
+	struct tls_owner owner;
+	struct stream *raw; /* NULL once given up */
 	SSL *ssl;
-	BIO *in, *out; /* owned by ssl */
-	enum tls_state state;
-	const struct tls_handshake_events *events;
-	void *user;
-	struct loop_hook later; /* what resume left to deliver, from the loop */
-	bool hooked, reading;
-	unsigned depth; /* callbacks running: memory stays */
-	bool dead;
-	char host[MAX_HOST_CHARS + 1];
+	struct span in;  /* encrypted, being worked on; only during `work` */
+	struct buf held; /* encrypted, waits for resume; no memory when empty */
+	size_t out_n;    /* encrypted, in the loop's scratch; only during a call */
+	struct loop_task task;
+	const struct tls_handshake_events *done;
+	void *user;      /* of done */
+	struct err *why; /* what ends the stream, when it was not told at once */
+	uint8_t state;
+	bool resumed;
+	bool busy; /* inside `work`: what is given up is freed behind it */
+	bool gone;
 };
 
-/* ---- contexts ---- */
+/* --- encrypted bytes --- */
 
-static int slot_of(const SSL *ssl)
+/* What OpenSSL made leaves in one write. */
+static void flush(struct tls_handshake *t)
 {
-	static pthread_mutex_t once = PTHREAD_MUTEX_INITIALIZER;
-	static int index = -1;
+	struct span bytes = {t->s.loop->scratch[LOOP_SCRATCH_CIPHER], t->out_n};
 
-	(void)ssl;
-	pthread_mutex_lock(&once);
-	if (index < 0)
-		index = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
-	pthread_mutex_unlock(&once);
-	return index;
+	t->out_n = 0;
+	if (bytes.n > 0 && t->raw != NULL && !t->s.broken)
+		t->s.broken = !stream_write(t->raw, &bytes, 1);
 }
 
-static bool set_openssl(struct err *err, enum err_code code, const char *what)
+int tls_bio_write(BIO *bio, const char *p, int n)
 {
-	unsigned long number = ERR_peek_last_error();
-	const char *reason = number != 0 ? ERR_reason_error_string(number) : NULL;
+	struct tls_handshake *t = BIO_get_data(bio);
+	struct span rest = {p, n > 0 ? (size_t)n : 0};
+	char *scratch = loop_scratch(t->s.loop, LOOP_SCRATCH_CIPHER);
 
-	ERR_clear_error();
-	return err_set(err, code, "%s: %s", what, reason != NULL ? reason : "TLS failed");
-}
+	BIO_clear_retry_flags(bio);
+	if (scratch == NULL)
+		return -1;
+	while (rest.n > 0) {
+		size_t take;
 
-static struct tls_context *context_new(const SSL_METHOD *method, struct err *err)
-{
-	struct tls_context *c = calloc(1, sizeof(*c));
-
-	if (c == NULL || (c->ctx = SSL_CTX_new(method)) == NULL) {
-		free(c);
-		err_set(err, ERR_NO_MEMORY, NULL);
-		return NULL;
+		if (t->out_n == LOOP_READ_BYTES)
+			flush(t);
+		take = LOOP_READ_BYTES - t->out_n < rest.n ? LOOP_READ_BYTES - t->out_n : rest.n;
+		memcpy(scratch + t->out_n, rest.p, take);
+		t->out_n += take;
+		rest = span_skip(rest, take);
 	}
-	c->refs = 1;
-	pthread_mutex_init(&c->lock, NULL);
-	SSL_CTX_set_min_proto_version(c->ctx, TLS1_2_VERSION);
-	SSL_CTX_set_options(c->ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
-	SSL_CTX_set_mode(c->ctx, SSL_MODE_RELEASE_BUFFERS);
-	/* Authenticated encryption and forward secrecy only; TLS 1.3 has nothing else. */
-	if (SSL_CTX_set_cipher_list(c->ctx, "ECDHE+AESGCM:ECDHE+CHACHA20") == 1)
-		return c;
-	set_openssl(err, ERR_CONFIG, "TLS ciphers");
-	tls_context_unref(c);
-	return NULL;
+	return n;
 }
 
-static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *n,
-	const unsigned char *offered, unsigned int n_offered, void *user)
+int tls_bio_read(BIO *bio, char *out, int n)
 {
-	static const unsigned char ours[] = "\x08http/1.1";
+	struct tls_handshake *t = BIO_get_data(bio);
+	size_t take = n > 0 && (size_t)n < t->in.n ? (size_t)n : t->in.n;
 
-	if (SSL_select_next_proto((unsigned char **)out, n, ours, sizeof(ours) - 1, offered,
-		    n_offered) == OPENSSL_NPN_NEGOTIATED)
-		return SSL_TLSEXT_ERR_OK;
-	return SSL_TLSEXT_ERR_ALERT_FATAL;
+	BIO_clear_retry_flags(bio);
+	if (take == 0) {
+		BIO_set_retry_read(bio);
+		return -1;
+	}
+	memcpy(out, t->in.p, take);
+	t->in = span_skip(t->in, take);
+	return (int)take;
 }
 
-struct tls_context *tls_context_server(const char *cert_file, const char *key_file, struct err *err)
-{
-	struct tls_context *c = context_new(TLS_server_method(), err);
-	static const unsigned char id[] = "sluice";
+/* --- ending --- */
 
-	if (c == NULL)
-		return NULL;
-	c->server = true;
-	SSL_CTX_set_alpn_select_cb(c->ctx, choose_protocol, NULL);
-	SSL_CTX_set_session_id_context(c->ctx, id, sizeof(id) - 1);
-	SSL_CTX_set_options(c->ctx, SSL_OP_CIPHER_SERVER_PREFERENCE);
+static void release(struct tls_handshake *t)
+{
+	loop_task_cancel(&t->task);
+	if (t->ssl != NULL && !SSL_in_init(t->ssl))
+		/* Else OpenSSL takes the session for a bad one and does not resume it. */
+		SSL_set_shutdown(t->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+	SSL_free(t->ssl);
+	buf_done(&t->held);
+	tls_context_unref(t->owner.context);
+	free(t->owner.host);
+	free(t->why);
+	free(t);
+}
+
+/* The owner's pointer is gone; `raw` was closed or reset. */
+static void give_up(struct tls_handshake *t)
+{
+	t->raw = NULL;
+	t->gone = true;
+	if (!t->busy)
+		release(t);
+}
+
+/* What OpenSSL complains about, as a person has to act on it. */
+static void explain(struct tls_handshake *t, const char *doing, struct err *err)
+{
+	long verdict = SSL_get_verify_result(t->ssl);
+	const char *reason = ERR_reason_error_string(ERR_peek_error());
+	const char *who = t->owner.host != NULL ? t->owner.host : t->s.peer;
+
 	ERR_clear_error();
-	if (SSL_CTX_use_certificate_chain_file(c->ctx, cert_file) != 1)
-		set_openssl(err, ERR_CONFIG, cert_file);
-	else if (SSL_CTX_use_PrivateKey_file(c->ctx, key_file, SSL_FILETYPE_PEM) != 1)
-		set_openssl(err, ERR_CONFIG, key_file);
-	else if (SSL_CTX_check_private_key(c->ctx) != 1)
-		err_set(err, ERR_CONFIG, "%s is not the key of %s", key_file, cert_file);
+	if (t->owner.host != NULL && verdict != X509_V_OK && t->state == TLS_SHAKING)
+		err_set(err, ERR_UPSTREAM_UNREACHABLE, "%s: the certificate is refused: %s", who,
+			X509_verify_cert_error_string(verdict));
 	else
-		return c;
-	ERR_clear_error();
-	tls_context_unref(c);
-	return NULL;
+		err_set(err, t->owner.host != NULL ? ERR_UPSTREAM_UNREACHABLE : ERR_IO,
+			"%s with %s: %s", doing, who, reason != NULL ? reason : "failed");
 }
 
-static int on_new_session(SSL *ssl, SSL_SESSION *session);
-
-struct tls_context *tls_context_client(const char *ca_file, struct err *err)
+/* Tells the owner of the handshake that there will be no stream. From the loop only. */
+static void fail_handshake(struct tls_handshake *t, const struct err *why)
 {
-	static const unsigned char protocols[] = "\x08http/1.1";
-	struct tls_context *c = context_new(TLS_client_method(), err);
-	int ok;
+	struct err err = *why;
+	const struct tls_handshake_events *done = t->done;
+	void *user = t->user;
 
-	if (c == NULL)
-		return NULL;
-	SSL_CTX_set_verify(c->ctx, SSL_VERIFY_PEER, NULL);
-	SSL_CTX_set_alpn_protos(c->ctx, protocols, sizeof(protocols) - 1);
-	SSL_CTX_set_session_cache_mode(c->ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
-	SSL_CTX_sess_set_new_cb(c->ctx, on_new_session);
-	ERR_clear_error();
-	/* The system's store is a hashed directory: certificates are read when a chain needs them.
-	 */
-	ok = ca_file != NULL ? SSL_CTX_load_verify_file(c->ctx, ca_file)
-			     : SSL_CTX_set_default_verify_paths(c->ctx);
-	if (ok == 1)
-		return c;
-	set_openssl(err, ERR_CONFIG, ca_file != NULL ? ca_file : "the system's certificate store");
-	tls_context_unref(c);
-	return NULL;
+	flush(t); /* the alert, if OpenSSL made one */
+	stream_close(t->raw);
+	give_up(t);
+	done->done(user, NULL, &err);
 }
 
-struct tls_context *tls_context_ref(struct tls_context *c)
+/* why NULL: in order. From the loop only. */
+static void end(struct tls_handshake *t, const struct err *why)
 {
-	__atomic_add_fetch(&c->refs, 1, __ATOMIC_RELAXED);
-	return c;
+	t->state = TLS_ENDED;
+	t->s.ended = true;
+	if (why != NULL)
+		t->s.broken = true;
+	if (t->s.events != NULL)
+		t->s.events->end(t->s.user, why);
 }
 
-void tls_context_unref(struct tls_context *c)
+/* A pausing owner is told of the end when it resumes. */
+static void end_behind_reads(struct tls_handshake *t, const struct err *why)
 {
-	if (c == NULL || __atomic_sub_fetch(&c->refs, 1, __ATOMIC_ACQ_REL) > 0)
-		return;
-	for (int i = 0; i < MAX_SESSIONS; i++)
-		SSL_SESSION_free(c->sessions[i].session);
-	SSL_CTX_free(c->ctx);
-	pthread_mutex_destroy(&c->lock);
-	free(c);
-}
-
-/* ---- sessions, so that the next connection to a host needs no full handshake ---- */
-
-static struct session_slot *find_session(struct tls_context *c, const char *host)
-{
-	for (int i = 0; i < MAX_SESSIONS; i++)
-		if (c->sessions[i].session != NULL && strcmp(c->sessions[i].host, host) == 0)
-			return &c->sessions[i];
-	return NULL;
-}
-
-/* Returning 1 keeps the session's reference. */
-static int on_new_session(SSL *ssl, SSL_SESSION *session)
-{
-	struct tls_handshake *h = SSL_get_ex_data(ssl, slot_of(ssl));
-	struct session_slot *slot;
-
-	if (h == NULL)
-		return 0;
-	pthread_mutex_lock(&h->context->lock);
-	slot = find_session(h->context, h->host);
-	if (slot == NULL)
-		slot = &h->context->sessions[h->context->next_slot++ % MAX_SESSIONS];
-	SSL_SESSION_free(slot->session);
-	slot->session = session;
-	memcpy(slot->host, h->host, sizeof(slot->host));
-	pthread_mutex_unlock(&h->context->lock);
-	return 1;
-}
-
-static void offer_session(struct tls_handshake *h)
-{
-	struct session_slot *slot;
-
-	pthread_mutex_lock(&h->context->lock);
-	slot = find_session(h->context, h->host);
-	if (slot != NULL) {
-		SSL_set_session(h->ssl, slot->session);
-		/* A ticket of TLS 1.3 is for one use (RFC 8446 appendix C.4); the server sends new
-		 * ones. */
-		if (SSL_SESSION_get_protocol_version(slot->session) >= TLS1_3_VERSION) {
-			SSL_SESSION_free(slot->session);
-			slot->session = NULL;
-		}
-	}
-	pthread_mutex_unlock(&h->context->lock);
-}
-
-/* ---- one connection ---- */
-
-static void release(struct tls_handshake *h)
-{
-	if (h->hooked)
-		loop_hook_remove(&h->later);
-	h->hooked = false;
-	SSL_free(h->ssl);
-	h->ssl = NULL;
-	tls_context_unref(h->context);
-	free(h);
-}
-
-static void leave(struct tls_handshake *h)
-{
-	h->depth--;
-	if (h->dead && h->depth == 0)
-		release(h);
-}
-
-/* What OpenSSL wants to send goes to the peer in one write. */
-static void flush(struct tls_handshake *h)
-{
-	char *p;
-	long n = BIO_get_mem_data(h->out, &p);
-	struct span s = {p, (size_t)n};
-
-	if (n <= 0 || h->raw == NULL)
-		return;
-	if (!stream_write(h->raw, &s, 1))
-		h->stream.broken = true;
-	(void)BIO_reset(h->out);
-}
-
-static void describe(struct tls_handshake *h, struct err *err)
-{
-	long verified = SSL_get_verify_result(h->ssl);
-
-	if (!h->context->server && verified != X509_V_OK) {
-		ERR_clear_error();
-		err_set(err, ERR_UPSTREAM_UNREACHABLE, "the certificate of %s is refused: %s",
-			h->host, X509_verify_cert_error_string(verified));
+	if (t->resumed) {
+		end(t, why);
 		return;
 	}
-	set_openssl(err, ERR_UPSTREAM_UNREACHABLE,
-		h->context->server ? "TLS with a client" : "TLS handshake");
+	t->state = TLS_ENDING;
+	if (why == NULL)
+		return;
+	t->why = malloc(sizeof(*t->why));
+	if (t->why != NULL)
+		*t->why = *why;
+	else
+		end(t, why);
 }
 
-/* Reports a failed handshake; the object is gone afterwards (once nothing runs in it). */
-static void fail_handshake(struct tls_handshake *h, const struct err *err)
-{
-	h->state = TLS_ENDED;
-	flush(h); /* the alert */
-	stream_close(h->raw);
-	h->raw = NULL;
-	h->dead = true;
-	h->events->done(h->user, NULL, err);
-}
+/* --- reading --- */
 
-static void shake(struct tls_handshake *h)
+static void shake(struct tls_handshake *t)
 {
 	struct err err = {0};
-	int result;
+	int result, why;
 
 	ERR_clear_error();
-	result = SSL_do_handshake(h->ssl);
-	if (result == 1) {
-		flush(h);
-		h->state = TLS_OPEN;
-		stream_pause(h->raw);
-		h->events->done(h->user, &h->stream, NULL);
-		return;
+	result = SSL_do_handshake(t->ssl);
+	why = result == 1 ? SSL_ERROR_NONE : SSL_get_error(t->ssl, result);
+	if (why == SSL_ERROR_NONE) {
+		const struct tls_handshake_events *done = t->done;
+
+		flush(t);
+		t->state = TLS_OPEN;
+		stream_pause(t->raw);
+		done->done(t->user, &t->s, NULL);
+	} else if (why == SSL_ERROR_WANT_READ) {
+		flush(t);
+	} else {
+		explain(t, "TLS handshake", &err);
+		fail_handshake(t, &err);
 	}
-	if (SSL_get_error(h->ssl, result) == SSL_ERROR_WANT_READ) {
-		flush(h);
-		return;
-	}
-	describe(h, &err);
-	fail_handshake(h, &err);
 }
 
-static void end(struct tls_handshake *h, const struct err *err)
+/* Decrypts as much as fits into the scratch; returns why it stopped. */
+static int decrypt(struct tls_handshake *t, char *text, size_t *n)
 {
-	if (h->stream.ended)
-		return;
-	h->stream.ended = true;
-	h->state = TLS_ENDED;
-	if (h->stream.events != NULL)
-		h->stream.events->end(h->stream.user, err);
+	*n = 0;
+	ERR_clear_error();
+	/* With room for a whole record none is left half read inside OpenSSL. */
+	while (LOOP_READ_BYTES - *n >= RECORD_BYTES) {
+		int got = SSL_read(t->ssl, text + *n, (int)(LOOP_READ_BYTES - *n));
+
+		if (got <= 0)
+			return SSL_get_error(t->ssl, got);
+		*n += (size_t)got;
+	}
+	return SSL_ERROR_NONE;
 }
 
 /* Gives plaintext while the owner wants it. */
-static void pump(struct tls_handshake *h)
+static void deliver(struct tls_handshake *t)
 {
-	char text[RECORD_BYTES];
+	char *text = loop_scratch(t->s.loop, LOOP_SCRATCH_PLAIN);
+	struct err err = {0};
 
-	while (h->state == TLS_OPEN && h->reading && !h->dead) {
-		struct err err = {0};
-		int n;
-
-		ERR_clear_error();
-		n = SSL_read(h->ssl, text, sizeof(text));
-		if (n > 0) {
-			h->stream.events->read(h->stream.user, (struct span){text, (size_t)n});
-			continue;
-		}
-		switch (SSL_get_error(h->ssl, n)) {
-		case SSL_ERROR_WANT_READ:
-			flush(h);
-			return;
-		case SSL_ERROR_ZERO_RETURN:
-			end(h, NULL);
-			return;
-		default:
-			set_openssl(&err, ERR_IO, "TLS");
-			flush(h);
-			end(h, &err);
-			return;
-		}
+	if (text == NULL) {
+		err_set(&err, ERR_NO_MEMORY, NULL);
+		end(t, &err);
+		return;
 	}
+	while (t->resumed && !t->gone && t->state == TLS_OPEN) {
+		size_t n;
+		int why = decrypt(t, text, &n);
+
+		if (why != SSL_ERROR_NONE && why != SSL_ERROR_WANT_READ &&
+			why != SSL_ERROR_ZERO_RETURN)
+			explain(t, "TLS", &err);
+		flush(t);
+		if (n > 0)
+			t->s.events->read(t->s.user, span_from(text, n));
+		if (t->gone || t->state != TLS_OPEN || why == SSL_ERROR_WANT_READ)
+			return;
+		if (why == SSL_ERROR_ZERO_RETURN)
+			end_behind_reads(t, NULL);
+		else if (why != SSL_ERROR_NONE)
+			end_behind_reads(t, &err);
+	}
+}
+
+/* Works on t->in; what is left of it then was not wanted yet. */
+static void work(struct tls_handshake *t)
+{
+	t->busy = true;
+	if (t->state == TLS_SHAKING)
+		shake(t);
+	if (!t->gone && t->state == TLS_OPEN && t->resumed)
+		deliver(t);
+	t->busy = false;
+}
+
+static bool hold(struct tls_handshake *t, struct span bytes)
+{
+	struct err err = {0};
+
+	if (bytes.n == 0 || t->state == TLS_ENDED || buf_append(&t->held, bytes))
+		return true;
+	err_set(&err, ERR_NO_MEMORY, NULL);
+	t->busy = true;
+	if (t->state == TLS_SHAKING)
+		fail_handshake(t, &err);
+	else
+		end(t, &err);
+	t->busy = false;
+	return false;
+}
+
+static void work_on_held(struct tls_handshake *t)
+{
+	size_t left;
+
+	t->in = buf_span(&t->held);
+	work(t);
+	left = t->in.n;
+	t->in = (struct span){NULL, 0};
+	if (t->gone) {
+		release(t);
+		return;
+	}
+	buf_consume(&t->held, t->held.n - left);
+	if (t->held.n == 0)
+		buf_done(&t->held);
 }
 
 static void on_raw_read(void *user, struct span bytes)
 {
-	struct tls_handshake *h = user;
+	struct tls_handshake *t = user;
+	struct span left;
 
-	h->depth++;
-	if (BIO_write(h->in, bytes.p, (int)bytes.n) != (int)bytes.n) {
-		struct err err = {0};
-
-		err_set(&err, ERR_NO_MEMORY, NULL);
-		if (h->state == TLS_HANDSHAKE)
-			fail_handshake(h, &err);
-		else
-			end(h, &err);
-	} else if (h->state == TLS_HANDSHAKE) {
-		shake(h);
-	} else {
-		pump(h);
+	if (t->state == TLS_ENDING || t->state == TLS_ENDED)
+		return; /* nothing counts behind close_notify */
+	if (t->held.n > 0) {
+		if (hold(t, bytes))
+			work_on_held(t);
+		else if (t->gone)
+			release(t);
+		return;
 	}
-	leave(h);
+	t->in = bytes;
+	work(t);
+	left = t->in;
+	t->in = (struct span){NULL, 0};
+	if (!t->gone)
+		hold(t, left);
+	if (t->gone)
+		release(t);
 }
 
 static void on_raw_end(void *user, const struct err *why)
 {
-	struct tls_handshake *h = user;
+	struct tls_handshake *t = user;
 	struct err err = {0};
 
-	h->depth++;
 	if (why != NULL)
-		err = *why;
-	else
-		err_set(&err, ERR_IO,
-			h->state == TLS_HANDSHAKE ? "closed during the TLS handshake"
-						  : "closed without the TLS end (close_notify)");
-	if (h->state == TLS_HANDSHAKE)
-		fail_handshake(h, &err);
-	else if (h->state == TLS_OPEN)
-		end(h, &err);
-	leave(h);
+		t->s.broken = true;
+	if (t->state == TLS_SHAKING) {
+		const char *who = t->owner.host != NULL ? t->owner.host : t->s.peer;
+
+		err_set(&err, t->owner.host != NULL ? ERR_UPSTREAM_UNREACHABLE : ERR_IO,
+			"TLS handshake with %s: %s", who,
+			why != NULL ? why->text : "the peer closed the connection");
+		fail_handshake(t, &err);
+	} else if (t->state == TLS_OPEN) {
+		/* RFC 8446 section 6.1: without close_notify anyone may have cut the stream. */
+		if (why == NULL)
+			err_set(&err, ERR_IO,
+				"connection with %s: ended without close_notify, so "
+				"what came may not be all",
+				t->s.peer);
+		end(t, why != NULL ? why : &err);
+	}
 }
 
 static void on_raw_drain(void *user)
 {
-	struct tls_handshake *h = user;
+	struct tls_handshake *t = user;
 
-	h->depth++;
-	if (h->state == TLS_OPEN && h->stream.events != NULL)
-		h->stream.events->drain(h->stream.user);
-	leave(h);
+	if (t->state != TLS_SHAKING && t->s.events != NULL && t->s.events->drain != NULL)
+		t->s.events->drain(t->s.user);
 }
 
 static const struct stream_events raw_events = {
 	.read = on_raw_read, .end = on_raw_end, .drain = on_raw_drain};
 
-/* ---- as a stream ---- */
-
-static struct tls_handshake *self(struct stream *s)
+/* What a call of the owner left to be done from the loop. */
+static void on_task(struct loop_task *task)
 {
-	return LIST_ITEM(s, struct tls_handshake, stream);
-}
+	struct tls_handshake *t = LIST_ITEM(task, struct tls_handshake, task);
+	struct err *why = t->why;
 
-static void run_later(struct loop_hook *hook)
-{
-	struct tls_handshake *h = LIST_ITEM(hook, struct tls_handshake, later);
-
-	loop_hook_remove(hook);
-	h->hooked = false;
-	h->depth++;
-	pump(h);
-	leave(h);
-}
-
-static void op_resume(struct stream *s)
-{
-	struct tls_handshake *h = self(s);
-
-	if (h->reading)
+	if (t->state == TLS_SHAKING && why != NULL) {
+		fail_handshake(t, why);
 		return;
-	h->reading = true;
-	stream_resume(h->raw);
-	/* What was decrypted, or read and not decrypted, while reading was paused. */
-	if (!h->hooked && h->state == TLS_OPEN &&
-		(SSL_pending(h->ssl) > 0 || BIO_pending(h->in) > 0)) {
-		h->hooked = true;
-		loop_hook_add(s->loop, &h->later);
 	}
-}
-
-static void op_pause(struct stream *s)
-{
-	struct tls_handshake *h = self(s);
-
-	h->reading = false;
-	stream_pause(h->raw);
-}
-
-static bool put(struct tls_handshake *h, const char *p, size_t n)
-{
-	ERR_clear_error();
-	return n == 0 || SSL_write(h->ssl, p, (int)n) == (int)n;
-}
-
-/* Small spans are gathered, so that head and body share a record. */
-static bool op_write(struct stream *s, const struct span *v, int n)
-{
-	struct tls_handshake *h = self(s);
-	char record[RECORD_BYTES];
-	size_t held = 0;
-
-	if (s->broken || h->raw == NULL)
-		return false;
-	for (int i = 0; i < n; i++) {
-		struct span rest = v[i];
-
-		while (rest.n > 0) {
-			size_t take =
-				sizeof(record) - held < rest.n ? sizeof(record) - held : rest.n;
-
-			memcpy(record + held, rest.p, take);
-			held += take;
-			rest = span_skip(rest, take);
-			if (held < sizeof(record))
-				continue;
-			if (!put(h, record, held))
-				goto broken;
-			held = 0;
-		}
+	if (t->state == TLS_ENDING || (t->state == TLS_OPEN && why != NULL)) {
+		t->why = NULL;
+		end(t, why);
+		free(why);
+		return;
 	}
-	if (!put(h, record, held))
-		goto broken;
-	flush(h);
-	return !s->broken;
-broken:
-	s->broken = true;
+	if (t->state != TLS_OPEN || !t->resumed)
+		return;
+	/* Not through on_raw_read: only bytes held before may be worked on here. */
+	if (t->held.n > 0) {
+		struct loop *l = t->s.loop;
+
+		loop_task_post(l, task); /* comes back to look, unless released */
+		work_on_held(t);
+		return;
+	}
+	stream_resume(t->raw);
+}
+
+/* --- as a stream --- */
+
+static void tls_resume(struct stream *s)
+{
+	struct tls_handshake *t = (struct tls_handshake *)s;
+
+	t->resumed = true;
+	if (t->state == TLS_ENDED)
+		return;
+	if (t->held.n > 0 || t->busy || t->state == TLS_ENDING)
+		loop_task_post(s->loop, &t->task);
+	else
+		stream_resume(t->raw);
+}
+
+static void tls_pause(struct stream *s)
+{
+	struct tls_handshake *t = (struct tls_handshake *)s;
+
+	t->resumed = false;
+	stream_pause(t->raw);
+}
+
+/* The stream cannot go on for a reason of our own; told from the loop. */
+static bool break_off(struct tls_handshake *t)
+{
+	struct err err = {0};
+
+	explain(t, "TLS", &err);
+	t->s.broken = true;
+	if (t->state == TLS_OPEN && t->why == NULL) {
+		t->why = malloc(sizeof(*t->why));
+		if (t->why != NULL)
+			*t->why = err;
+		/* Without memory even for that the raw stream says it. */
+		if (t->why != NULL)
+			loop_task_post(t->s.loop, &t->task);
+	}
 	return false;
 }
 
-static size_t op_pending(const struct stream *s)
+static bool encrypt(struct tls_handshake *t, struct span text)
 {
-	const struct tls_handshake *h = (const struct tls_handshake *)s;
+	while (text.n > 0) {
+		int n = text.n > INT_MAX ? INT_MAX : (int)text.n;
 
-	return h->raw != NULL ? stream_pending(h->raw) : 0;
-}
-
-static void finish(struct tls_handshake *h)
-{
-	h->raw = NULL;
-	h->state = TLS_ENDED;
-	if (h->depth > 0)
-		h->dead = true;
-	else
-		release(h);
-}
-
-static void op_close(struct stream *s)
-{
-	struct tls_handshake *h = self(s);
-
-	if (!s->broken && SSL_is_init_finished(h->ssl)) {
-		ERR_clear_error();
-		SSL_shutdown(h->ssl);
-		flush(h);
+		if (SSL_write(t->ssl, text.p, n) != n)
+			return false;
+		text = span_skip(text, (size_t)n);
 	}
-	ERR_clear_error();
-	stream_close(h->raw);
-	finish(h);
+	return true;
 }
 
-static void op_reset(struct stream *s)
+/* Small neighbours share a record, so that a head and its body are one; large spans are not copied.
+ */
+static bool tls_write(struct stream *s, const struct span *v, int n)
 {
-	struct tls_handshake *h = self(s);
+	struct tls_handshake *t = (struct tls_handshake *)s;
+	char *gather = n > 1 ? loop_scratch(s->loop, LOOP_SCRATCH_GATHER) : NULL;
+	size_t held = 0;
+	bool ok = true;
 
-	stream_reset(h->raw);
-	finish(h);
+	if (s->broken)
+		return false;
+	ERR_clear_error();
+	for (int i = 0; i < n && ok; i++) {
+		if (gather == NULL || v[i].n > RECORD_BYTES - held) {
+			ok = encrypt(t, span_from(gather, held));
+			held = 0;
+		}
+		if (ok && (gather == NULL || v[i].n >= RECORD_BYTES)) {
+			ok = encrypt(t, v[i]);
+		} else if (ok && v[i].n > 0) {
+			memcpy(gather + held, v[i].p, v[i].n);
+			held += v[i].n;
+		}
+	}
+	ok = ok && encrypt(t, span_from(gather, held));
+	flush(t);
+	return ok ? !s->broken : break_off(t);
 }
 
-static const struct stream_ops tls_ops = {.resume = op_resume,
-	.pause = op_pause,
-	.write = op_write,
-	.pending = op_pending,
-	.close = op_close,
-	.reset = op_reset};
+static size_t tls_pending(const struct stream *s)
+{
+	return stream_pending(((const struct tls_handshake *)s)->raw);
+}
 
-/* ---- beginning ---- */
+static void tls_close(struct stream *s)
+{
+	struct tls_handshake *t = (struct tls_handshake *)s;
+
+	if (!s->broken) {
+		ERR_clear_error();
+		SSL_shutdown(t->ssl);
+		flush(t);
+		ERR_clear_error();
+	}
+	stream_close(t->raw);
+	give_up(t);
+}
+
+static void tls_reset(struct stream *s)
+{
+	struct tls_handshake *t = (struct tls_handshake *)s;
+
+	stream_reset(t->raw);
+	give_up(t);
+}
+
+static const struct stream_ops ops = {
+	.resume = tls_resume,
+	.pause = tls_pause,
+	.write = tls_write,
+	.pending = tls_pending,
+	.close = tls_close,
+	.reset = tls_reset,
+};
+
+/* --- beginning --- */
 
 static struct tls_handshake *handshake_new(struct tls_context *c, struct stream *raw,
-	const struct tls_handshake_events *events, void *user)
+	const char *host, const struct tls_handshake_events *events, void *user)
 {
-	struct tls_handshake *h = calloc(1, sizeof(*h));
+	struct tls_handshake *t = calloc(1, sizeof(*t));
 
-	if (h == NULL)
+	if (t == NULL)
 		return NULL;
-	h->ssl = SSL_new(c->ctx);
-	h->in = BIO_new(BIO_s_mem());
-	h->out = BIO_new(BIO_s_mem());
-	if (h->ssl == NULL || h->in == NULL || h->out == NULL) {
-		BIO_free(h->in);
-		BIO_free(h->out);
-		SSL_free(h->ssl);
-		free(h);
+	t->s.ops = &ops;
+	t->s.loop = raw->loop;
+	memcpy(t->s.peer, raw->peer, sizeof(t->s.peer));
+	t->raw = raw;
+	t->done = events;
+	t->user = user;
+	buf_init(&t->held, MAX_HELD_BYTES);
+	loop_task_init(&t->task, on_task);
+	t->owner.loop = raw->loop;
+	t->owner.context = tls_context_ref(c);
+	t->owner.host = host != NULL ? strdup(host) : NULL;
+	t->ssl = tls_context_ssl(c, &t->owner, t);
+	if (t->ssl == NULL || (host != NULL && t->owner.host == NULL)) {
+		release(t);
 		return NULL;
 	}
-	BIO_set_mem_eof_return(h->in, -1);
-	SSL_set_bio(h->ssl, h->in, h->out);
-	h->context = tls_context_ref(c);
-	h->raw = raw;
-	h->events = events;
-	h->user = user;
-	h->later.run = run_later;
-	h->stream.ops = &tls_ops;
-	h->stream.loop = raw->loop;
-	memcpy(h->stream.peer, raw->peer, sizeof(h->stream.peer));
-	stream_bind(raw, &raw_events, h);
-	return h;
+	stream_bind(raw, &raw_events, t);
+	return t;
 }
 
 struct tls_handshake *tls_accept(struct tls_context *c, struct stream *raw,
 	const struct tls_handshake_events *events, void *user)
 {
-	struct tls_handshake *h = handshake_new(c, raw, events, user);
+	struct tls_handshake *t;
 
-	if (h == NULL) {
+	assert(tls_context_is_server(c));
+	t = handshake_new(c, raw, NULL, events, user);
+	if (t == NULL) {
 		stream_close(raw);
 		return NULL;
 	}
-	SSL_set_accept_state(h->ssl);
+	SSL_set_accept_state(t->ssl);
 	stream_resume(raw);
-	return h;
+	return t;
 }
 
-/* The name that the certificate must have; an address literal is compared as one. */
-static bool expect_host(struct tls_handshake *h, const char *host)
+/* The certificate must be for this very name or address (RFC 6125, RFC 9525: no common names). */
+static bool expect_host(SSL *ssl, const char *host)
 {
-	struct in6_addr address;
+	X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
+	struct address a;
 
-	if (snprintf(h->host, sizeof(h->host), "%s", host) >= (int)sizeof(h->host))
-		return false;
-	if (inet_pton(AF_INET, host, &address) == 1 || inet_pton(AF_INET6, host, &address) == 1)
-		return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(h->ssl), host) == 1;
-	return SSL_set1_host(h->ssl, host) == 1 && SSL_set_tlsext_host_name(h->ssl, host) == 1;
+	if (address_read_ip(&a, span_of(host), 0))
+		return X509_VERIFY_PARAM_set1_ip_asc(param, host) == 1;
+	X509_VERIFY_PARAM_set_hostflags(
+		param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
+	return host[0] != '\0' && X509_VERIFY_PARAM_set1_host(param, host, 0) == 1 &&
+	       SSL_set_tlsext_host_name(ssl, host) == 1;
 }
 
 struct tls_handshake *tls_connect(struct tls_context *c, struct stream *raw, const char *host,
 	const struct tls_handshake_events *events, void *user)
 {
-	struct tls_handshake *h = handshake_new(c, raw, events, user);
+	struct tls_handshake *t;
+	int result = -1;
 
-	if (h == NULL) {
+	assert(!tls_context_is_server(c));
+	t = handshake_new(c, raw, host, events, user);
+	if (t != NULL)
+		t->why = calloc(1, sizeof(*t->why));
+	if (t == NULL || t->why == NULL) {
+		if (t != NULL)
+			release(t);
 		stream_close(raw);
 		return NULL;
 	}
-	if (!expect_host(h, host) || SSL_set_ex_data(h->ssl, slot_of(h->ssl), h) != 1) {
-		ERR_clear_error();
-		stream_close(raw);
-		release(h);
-		return NULL;
-	}
-	offer_session(h);
-	SSL_set_connect_state(h->ssl);
+	SSL_set_connect_state(t->ssl);
 	ERR_clear_error();
-	SSL_do_handshake(h->ssl); /* the first flight; the rest follows what the peer says */
-	flush(h);
+	if (expect_host(t->ssl, host)) {
+		tls_context_offer_session(t->ssl, &t->owner);
+		result = SSL_do_handshake(t->ssl);
+	} else {
+		err_set(t->why, ERR_UPSTREAM_UNREACHABLE,
+			"\"%.100s\" is no host name that a certificate can have", host);
+	}
+	flush(t);
+	if (result != 1 && SSL_get_error(t->ssl, result) != SSL_ERROR_WANT_READ) {
+		explain(t, "TLS handshake", t->why);
+		loop_task_post(raw->loop, &t->task);
+		return t;
+	}
+	free(t->why);
+	t->why = NULL;
 	stream_resume(raw);
-	return h;
+	return t;
 }
 
 void tls_handshake_cancel(struct tls_handshake *h)
 {
-	assert(h->state == TLS_HANDSHAKE);
-	stream_reset(h->raw);
-	finish(h);
+	if (h == NULL)
+		return;
+	assert(h->state == TLS_SHAKING);
+	tls_reset(&h->s);
 }
