@@ -416,11 +416,11 @@ def events(text):
 
 def chunks(text):
     """The JSON documents of an OpenAI stream, without [DONE]."""
-    return [json.loads(data) for _, data in events(text) if data != "[DONE]"]
+    return [json.loads(data) for _, data in events(text) if not data.startswith("[DONE]")]
 
 
 def is_done(text):
-    return any(data == "[DONE]" for _, data in events(text))
+    return any(data.startswith("[DONE]") for _, data in events(text))
 
 
 def text_of(found):

@@ -12,6 +12,12 @@ import requests
 import kit
 
 
+@pytest.fixture
+def gateway(sim, make_gateway):
+    """As usual, with prices for the scripted models of this file."""
+    return make_gateway(kit.config_for(sim, [f"gpt+words={n}" for n in range(1, 41)]))
+
+
 def load(gateway, seconds, seed):
     """Clients that send until the gateway dies; returns the ids of whole answers, as the clients saw them."""
     whole, lock, end = [], threading.Lock(), time.monotonic() + seconds

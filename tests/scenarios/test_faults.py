@@ -23,7 +23,9 @@ class World:
     def __init__(self, home):
         self.sim = kit.Sim(home)
         (home / "gateway").mkdir()
-        self.gateway = kit.Gateway(home / "gateway", kit.config_for(self.sim, **kit.IMPATIENT))
+        scripts = {row[1] for row in REFUSALS + INTERRUPTIONS}
+        names = [f"{name}+{script}" for name in ("gpt", "claude") for script in scripts]
+        self.gateway = kit.Gateway(home / "gateway", kit.config_for(self.sim, names, **kit.IMPATIENT))
 
     def ask(self, kind, provider, script, stream):
         """Returns (answer, row, the simulator's entry or None)."""

@@ -54,7 +54,7 @@ def test_a_client_that_leaves_in_the_middle(sim, gateway, path, body, how):
     assert kit.outcome(row) == "cancelled"
     entry = sim.bill()[0]
     assert entry["outcome"] == "cancelled"
-    assert 0 < kit.usage_of(row)["output"] and row["cost_nusd"] > 0
+    assert 0 < kit.usage_of(row)["output"]
 
 
 def test_a_hundred_cancels_leave_nothing_behind(sim, gateway):

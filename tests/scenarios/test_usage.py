@@ -7,6 +7,13 @@ import pytest
 import kit
 
 
+@pytest.fixture
+def gateway(sim, make_gateway):
+    """As usual, with prices for the scripted models of this file."""
+    names = [f"{name}+words={n}" for name in ("gpt", "claude") for n in range(1, 31)]
+    return make_gateway(kit.config_for(sim, names))
+
+
 def stream(gateway, model="sim/gpt+words=12", **more):
     got = gateway.post("/v1/chat/completions", kit.chat(model, stream=True, **more))
     assert got.status_code == 200, got.text
