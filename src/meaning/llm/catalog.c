@@ -396,6 +396,8 @@ bool catalog_read(struct catalog *c, struct span json, struct err *err)
 	yyjson_val *list = doc != NULL ? json_get(yyjson_doc_get_root(doc), "models") : NULL;
 	bool ok;
 
+	if (why.code == ERR_NO_MEMORY)
+		return err_set(err, ERR_NO_MEMORY, NULL);
 	if (doc == NULL)
 		return err_set(err, ERR_CONFIG, "catalogue: %s", why.text);
 	if (!yyjson_is_arr(list) || yyjson_arr_size(list) > INT32_MAX / 1024)
