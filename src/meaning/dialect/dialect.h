@@ -43,6 +43,20 @@ struct pass_edit {
 
 enum tap_verdict { TAP_PASS, TAP_DROP, TAP_REPLACE };
 
+/* An event without the piece of text in it: what stands before, then what stands behind. */
+struct tap_frame {
+	uint16_t prefix, suffix;
+	char text[508];
+};
+
+/* The last event that was nothing but a piece of the answer; see template.c. Internal. */
+struct tap_template {
+	bool known, replaced;
+	uint8_t name_n;
+	char name[29];
+	struct tap_frame in, out;
+};
+
 /* Watches one answer, event by event. Zeroed, then the first block set. */
 struct tap {
 	/* Set before the first event. */
@@ -69,6 +83,7 @@ struct tap {
 	struct err error;            /* an error event: its class and the provider's words */
 	int error_status;            /* the HTTP status it stands for */
 	uint64_t begun[2], ended[2]; /* internal: one bit a choice */
+	struct tap_template template;
 };
 
 /* What a complete (not streamed) answer says. */

@@ -99,3 +99,15 @@ void said_keep(int status, const struct said *said, struct err *err, char native
 /* The common part of every dialect's read_error. */
 void error_read(int status, struct span body, const struct json_scratch *scratch, struct err *err,
 	char native_type[64], char native_code[64]);
+
+/* ---- events that differ in one piece of text ---- */
+
+/*
+ * After a parse: the event did nothing but add `bytes` of text to the answer (made: what replaced
+ * it). Call it for such events only; what cannot be a template is not taken.
+ */
+void template_learn(struct tap *t, struct span name, struct span data, int64_t bytes,
+	enum tap_verdict verdict, struct span made);
+/* True: the event is the last one with another piece of text; it is counted, and `out` written. */
+bool template_match(struct tap *t, struct span name, struct span data, struct buf *out,
+	enum tap_verdict *verdict);

@@ -80,10 +80,13 @@ static enum tap_verdict read_event(
 	struct tap *t, yyjson_val *root, struct span name, struct span data, struct buf *out)
 {
 	struct span type = name;
+	int64_t had_bytes = t->output_bytes;
 
 	json_get_str(root, "type", &type);
 	if (span_is(type, "content_block_delta")) {
 		count(t, json_get(root, "delta"));
+		template_learn(t, name, data, t->output_bytes - had_bytes, TAP_PASS,
+			(struct span){NULL, 0});
 	} else if (span_is(type, "content_block_start")) {
 		count(t, json_get(root, "content_block"));
 	} else if (span_is(type, "message_start")) {
@@ -107,6 +110,8 @@ enum tap_verdict anthropic_tap(struct tap *t, struct span name, struct span data
 	data = span_trim(data);
 	if (data.n == 0)
 		return TAP_PASS;
+	if (template_match(t, name, data, out, &verdict))
+		return verdict;
 	doc = json_read_loose(t->scratch, data, &t->error);
 	if (doc == NULL)
 		return fail_garbage(t, out);

@@ -234,12 +234,23 @@ static bool is_told(yyjson_val *error)
 	return yyjson_is_ctn(error) || yyjson_get_len(error) > 0;
 }
 
+/* Nothing but text for one choice: no usage, no end, no second choice. */
+static bool is_text_alone(const struct tap *t, const struct chunk *c, int64_t had_ended)
+{
+	return c->groq == NULL && !yyjson_is_obj(c->usage) && c->error == NULL && !c->calls_null &&
+	       yyjson_arr_size(c->choices) == 1 && t->content &&
+	       had_ended == __builtin_popcountll(t->ended[0]) + __builtin_popcountll(t->ended[1]);
+}
+
 static enum tap_verdict read_chunk(
 	struct tap *t, yyjson_val *root, struct span name, struct span data, struct buf *out)
 {
+	int64_t had_bytes = t->output_bytes,
+		had_ended = __builtin_popcountll(t->ended[0]) + __builtin_popcountll(t->ended[1]);
 	struct chunk c = {0};
 	char text[32];
 	struct span cost;
+	size_t from = out->n;
 
 	find_members(root, &c);
 	if (is_told(c.error) || span_is(name, "error")) {
@@ -252,10 +263,18 @@ static enum tap_verdict read_chunk(
 		return TAP_DROP;
 	cost = cost_of(t, &c, text);
 	if (!c.calls_null && cost.n == 0 && !(t->hide_usage && yyjson_is_obj(c.usage))) {
-		if (c.null_usage == NULL)
+		bool alone = is_text_alone(t, &c, had_ended);
+		int64_t bytes = alone ? t->output_bytes - had_bytes : 0;
+
+		if (c.null_usage == NULL) {
+			template_learn(t, name, data, bytes, TAP_PASS, (struct span){NULL, 0});
 			return TAP_PASS;
-		if (c.n_usage == 1 && drop_null_usage(root, c.null_usage, data, name, out))
+		}
+		if (c.n_usage == 1 && drop_null_usage(root, c.null_usage, data, name, out)) {
+			template_learn(
+				t, name, data, bytes, TAP_REPLACE, span_skip(buf_span(out), from));
 			return TAP_REPLACE;
+		}
 	}
 	return change(t, &c, data, name, cost, out);
 }
@@ -273,6 +292,8 @@ enum tap_verdict openai_tap(struct tap *t, struct span name, struct span data, s
 		t->terminal = true;
 		return TAP_PASS;
 	}
+	if (template_match(t, name, data, out, &verdict))
+		return verdict;
 	doc = json_read_loose(t->scratch, data, &t->error);
 	if (doc == NULL)
 		return fail_garbage(t, out);
