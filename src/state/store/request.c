@@ -24,12 +24,15 @@ const char *request_outcome_name(enum request_outcome o)
 	return outcome_names[o];
 }
 
-static int find_name(const char *const *names, int n, struct span text)
+static bool find_name(const char *const *names, int n, struct span text, int *found)
 {
-	for (int i = 0; i < n; i++)
-		if (span_is(text, names[i]))
-			return i;
-	return 0;
+	for (int i = 0; i < n; i++) {
+		if (span_is(text, names[i])) {
+			*found = i;
+			return true;
+		}
+	}
+	return false;
 }
 
 static struct db_value text_or_null(struct span s)
@@ -37,29 +40,25 @@ static struct db_value text_or_null(struct span s)
 	return s.n > 0 ? db_text(s) : db_null();
 }
 
+/* Every column of the table, in the order of request_put's values. */
 #define COLUMNS                                                                                    \
 	"id, final, key_id, started_ms, duration_us, first_token_us, overhead_us, op, "            \
-	"model_asked, "                                                                            \
-	"provider, model_served, user_id, trace_id, tags, extra, referer, title, upstream_id, "    \
-	"status, attempts, stream, outcome, basis, usage_present, input_uncached, cache_read, "    \
-	"cache_write_5m, cache_write_1h, input_audio, output, reasoning, output_audio, cost_nusd"
+	"model_asked, provider, model_served, user_id, trace_id, tags, extra, referer, title, "    \
+	"upstream_id, status, attempts, stream, outcome, basis, usage_present, input_uncached, "   \
+	"cache_read, cache_write_5m, cache_write_1h, input_audio, output, reasoning, "             \
+	"output_audio, cost_nusd"
 
-/* A final row is never replaced: a batch that is ingested twice changes nothing. */
+/*
+ * A final row replaces a checkpoint whole (it may be of another attempt, at another provider), and
+ * is never replaced itself: a batch that is ingested twice changes nothing. A late checkpoint, from
+ * a second reading of the journal, replaces only checkpoints.
+ */
 static const char put_sql[] =
-	"INSERT INTO request (" COLUMNS
-	") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, "
-	"?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, "
-	"?31, "
-	"?32, ?33) ON CONFLICT (id) DO UPDATE SET final = excluded.final, duration_us = "
-	"excluded.duration_us, first_token_us = excluded.first_token_us, overhead_us = "
-	"excluded.overhead_us, upstream_id = excluded.upstream_id, status = excluded.status, "
-	"attempts = "
-	"excluded.attempts, outcome = excluded.outcome, basis = excluded.basis, usage_present = "
-	"excluded.usage_present, input_uncached = excluded.input_uncached, cache_read = "
-	"excluded.cache_read, cache_write_5m = excluded.cache_write_5m, cache_write_1h = "
-	"excluded.cache_write_1h, input_audio = excluded.input_audio, output = excluded.output, "
-	"reasoning = excluded.reasoning, output_audio = excluded.output_audio, cost_nusd = "
-	"excluded.cost_nusd WHERE request.final = 0";
+	"INSERT INTO request (" COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, "
+	"?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, "
+	"?30, ?31, ?32, ?33) ON CONFLICT (id) DO UPDATE SET (" COLUMNS ") = (?1, ?2, ?3, ?4, ?5, "
+	"?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, "
+	"?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33) WHERE request.final = 0";
 
 bool request_put(struct store *s, const struct request_row *r, bool final, struct err *err)
 {
@@ -86,6 +85,7 @@ bool request_put(struct store *s, const struct request_row *r, bool final, struc
 struct each_request {
 	bool (*each)(void *user, const struct request_row *r, bool final);
 	void *user;
+	bool damaged;
 };
 
 static void read_usage(const struct db_row *r, struct llm_usage *u)
@@ -122,17 +122,19 @@ static bool on_request(void *user, const struct db_row *r)
 		.status = (int)db_get_int(r, 18),
 		.attempts = (int)db_get_int(r, 19),
 		.stream = db_get_int(r, 20) != 0,
-		.outcome = (enum request_outcome)find_name(
-			outcome_names, OUTCOME_COUNT, db_get_text(r, 21)),
-		.basis =
-			(enum request_basis)find_name(basis_names, BASIS_COUNT, db_get_text(r, 22)),
 		.cost_nusd = db_is_null(r, 32) ? COST_UNKNOWN : db_get_int(r, 32)};
 	struct span id = db_get_blob(r, 0), key_id = db_get_blob(r, 2);
+	int outcome, basis;
 
-	if (id.n == sizeof(row.id.bytes))
-		memcpy(row.id.bytes, id.p, id.n);
-	if (key_id.n == sizeof(row.key_id.bytes))
-		memcpy(row.key_id.bytes, key_id.p, key_id.n);
+	e->damaged = id.n != sizeof(row.id.bytes) || key_id.n != sizeof(row.key_id.bytes) ||
+		     !find_name(outcome_names, OUTCOME_COUNT, db_get_text(r, 21), &outcome) ||
+		     !find_name(basis_names, BASIS_COUNT, db_get_text(r, 22), &basis);
+	if (e->damaged)
+		return false;
+	memcpy(row.id.bytes, id.p, id.n);
+	memcpy(row.key_id.bytes, key_id.p, key_id.n);
+	row.outcome = (enum request_outcome)outcome;
+	row.basis = (enum request_basis)basis;
 	read_usage(r, &row.usage);
 	return e->each(e->user, &row, db_get_int(r, 1) != 0);
 }
@@ -141,13 +143,15 @@ bool request_each(struct store *s, int64_t from_ms, int limit,
 	bool (*each)(void *user, const struct request_row *r, bool final), void *user,
 	struct err *err)
 {
-	struct each_request e = {each, user};
+	struct each_request e = {.each = each, .user = user};
 	const struct db_value v[] = {db_int(from_ms), db_int(limit)};
 
-	return db_run(s->db,
-		"SELECT " COLUMNS
-		" FROM request WHERE started_ms >= ?1 ORDER BY started_ms, id LIMIT ?2",
-		v, 2, on_request, &e, err);
+	if (!db_run(s->db,
+		    "SELECT " COLUMNS
+		    " FROM request WHERE started_ms >= ?1 ORDER BY started_ms, id LIMIT ?2",
+		    v, 2, on_request, &e, err))
+		return false;
+	return !e.damaged || err_set(err, ERR_CORRUPT, "a row of the table request is damaged");
 }
 
 bool request_close_open(struct store *s, int64_t *closed, struct err *err)

@@ -4,3 +4,6 @@
 #include "machine/base/span.h"
 
 extern const struct span store_schema_0001;
+
+/* The file that makes `version` out of the one before; 1 is the first. */
+struct span store_schema(int version);

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "state/store/store.h"
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <time.h>
 #include "state/store/schema.h"
 
 #define DATABASE_NAME "sluice.db"
+/* A command holds the lock for a moment; a server for as long as it lives. */
+#define LOCK_WAIT_MS 500
+#define LOCK_PAUSE_MS 20
 
 /* In order; a new version is a new file and a line here. */
 static const struct span *const schema[] = {&store_schema_0001};
@@ -20,45 +23,70 @@ int store_schema_version(void)
 	return SCHEMA_VERSION;
 }
 
+struct span store_schema(int version)
+{
+	assert(version >= 1 && version <= SCHEMA_VERSION);
+	return *schema[version - 1];
+}
+
 static bool read_version(void *user, const struct db_row *r)
 {
 	*(int64_t *)user = db_get_int(r, 0);
 	return true;
 }
 
-static bool migrate(struct store *s, const char *path, struct err *err)
+static bool get_version(struct store *s, const char *path, int64_t *version, struct err *err)
 {
-	int64_t version = 0;
+	if (!db_run(s->db, "PRAGMA user_version", NULL, 0, read_version, version, err))
+		return false;
+	return *version <= SCHEMA_VERSION ||
+	       err_set(err, ERR_CONFIG,
+		       "%s was written by a newer program (schema %lld, this one knows %d); use "
+		       "that one",
+		       path, (long long)*version, SCHEMA_VERSION);
+}
+
+/* One step. The version is read again inside: another process may have done it meanwhile. */
+static bool step(struct store *s, const char *path, int64_t *version, struct err *err)
+{
 	char text[48];
 
-	if (!db_run(s->db, "PRAGMA user_version", NULL, 0, read_version, &version, err))
+	if (!get_version(s, path, version, err))
 		return false;
-	if (version > SCHEMA_VERSION)
-		return err_set(err, ERR_CONFIG,
-			"%s was written by a newer program (schema %lld, this one knows %d); use "
-			"that one",
-			path, (long long)version, SCHEMA_VERSION);
-	for (; version < SCHEMA_VERSION; version++) {
-		snprintf(text, sizeof(text), "PRAGMA user_version=%lld", (long long)version + 1);
-		if (!db_begin(s->db, err))
-			return false;
-		if (!db_script(s->db, schema[version]->p, err) || !db_script(s->db, text, err) ||
-			!db_commit(s->db, err)) {
-			db_rollback(s->db);
-			return false;
-		}
-	}
+	if (*version == SCHEMA_VERSION)
+		return true;
+	snprintf(text, sizeof(text), "PRAGMA user_version=%lld", (long long)*version + 1);
+	if (!db_script(s->db, store_schema((int)*version + 1).p, err) ||
+		!db_script(s->db, text, err))
+		return false;
+	++*version;
 	return true;
 }
 
-/* The file exists with its mode before SQLite opens it; its companions take the mode over. */
-static bool make_private(const char *path, struct err *err)
+static bool migrate(struct store *s, const char *path, struct err *err)
 {
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	struct err why = {0};
+	int64_t version = 0;
+	bool ok = get_version(s, path, &version, &why);
+
+	while (ok && version < SCHEMA_VERSION) {
+		ok = db_begin(s->db, &why) && step(s, path, &version, &why) &&
+		     db_commit(s->db, &why);
+		if (!ok)
+			db_rollback(s->db);
+	}
+	return ok || err_set(err, why.code, "%s%s%s", why.code == ERR_CONFIG ? "" : path,
+			     why.code == ERR_CONFIG ? "" : ": ", why.text);
+}
+
+/* The file exists with its mode before SQLite opens it; its companions take the mode over. */
+static bool make_private(struct sys *sys, const char *path, struct err *err)
+{
+	int fd = sys->open(sys, path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 
 	if (fd < 0)
 		return err_set_errno(err, ERR_IO, path);
-	close(fd);
+	sys->close(sys, fd);
 	return true;
 }
 
@@ -66,10 +94,10 @@ bool store_open(struct store *s, struct sys *sys, const char *data_dir, struct e
 {
 	char path[4096];
 
-	s->db = NULL;
+	*s = (struct store){.sys = sys};
 	if (snprintf(path, sizeof(path), "%s/%s", data_dir, DATABASE_NAME) >= (int)sizeof(path))
 		return err_set(err, ERR_CONFIG, "data_dir is too long");
-	if (!sys_make_dir(sys, data_dir, err) || !make_private(path, err))
+	if (!sys_make_dir(sys, data_dir, err) || !make_private(sys, path, err))
 		return false;
 	s->db = db_open_sqlite(path, true, err);
 	if (s->db == NULL)
@@ -78,6 +106,23 @@ bool store_open(struct store *s, struct sys *sys, const char *data_dir, struct e
 		return true;
 	store_close(s);
 	return false;
+}
+
+static bool lock_file(const char *path, int fd, struct err *err)
+{
+	const struct timespec pause = {.tv_nsec = LOCK_PAUSE_MS * 1000000};
+
+	for (int waited = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; waited += LOCK_PAUSE_MS) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return err_set_errno(err, ERR_IO, path);
+		if (waited >= LOCK_WAIT_MS)
+			return err_set(err, ERR_CONFLICT,
+				"another sluice works there (%s is held); stop it, or use another "
+				"data_dir",
+				path);
+		nanosleep(&pause, NULL);
+	}
+	return true;
 }
 
 bool store_lock(struct sys *sys, const char *data_dir, int *fd, struct err *err)
@@ -92,19 +137,37 @@ bool store_lock(struct sys *sys, const char *data_dir, int *fd, struct err *err)
 	made = sys->open(sys, path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (made < 0)
 		return err_set_errno(err, ERR_IO, path);
-	if (flock(made, LOCK_EX | LOCK_NB) == 0) {
-		*fd = made;
-		return true;
+	if (!lock_file(path, made, err)) {
+		sys->close(sys, made);
+		return false;
 	}
-	sys->close(sys, made);
-	return err_set(err, ERR_CONFLICT,
-		"another sluice works on %s; stop it, or use another data_dir", data_dir);
+	*fd = made;
+	return true;
+}
+
+bool store_open_alone(struct store *s, struct sys *sys, const char *data_dir, struct err *err)
+{
+	int fd;
+
+	*s = (struct store){.sys = sys};
+	if (!store_lock(sys, data_dir, &fd, err))
+		return false;
+	if (!store_open(s, sys, data_dir, err)) {
+		sys->close(sys, fd);
+		return false;
+	}
+	s->locked = true;
+	s->lock_fd = fd;
+	return true;
 }
 
 void store_close(struct store *s)
 {
 	db_close(s->db);
 	s->db = NULL;
+	if (s->locked)
+		s->sys->close(s->sys, s->lock_fd);
+	s->locked = false;
 }
 
 bool store_begin(struct store *s, struct err *err)

@@ -3,9 +3,9 @@
 /*
  * store - the tables: numbered schema, and each table's queries and rows as structs.
  *
- * All SQL of the program is in this folder. A store is used by one thread at a time; the process has one that
- * writes (the store thread's). Schema files are numbered and never changed once released; opening
- * runs what is missing, each in a transaction.
+ * All SQL of the program is in this folder. A store is used by one thread at a time; the process
+ * has one that writes (the store thread's). Schema files are numbered and never changed once
+ * released; opening runs what is missing, each in a transaction.
  */
 #include "machine/base/err.h"
 #include "machine/base/id.h"
@@ -15,16 +15,22 @@
 
 struct store {
 	struct db *db;
+	struct sys *sys;
+	int lock_fd; /* store_open_alone's, when `locked` */
+	bool locked;
 };
 
 /* Makes data_dir (0700) and the database file (0600) when they are not there. */
 bool store_open(struct store *s, struct sys *sys, const char *data_dir, struct err *err);
 void store_close(struct store *s);
 /*
- * One process at a time may write: an OS lock on <data_dir>/lock, held until the descriptor is closed
- * or the process ends, however it ends. ERR_CONFLICT when another one has it.
+ * One process at a time may write: an OS lock on <data_dir>/lock, held until the descriptor is
+ * closed or the process ends, however it ends. ERR_CONFLICT when another one still has it after
+ * half a second (a command may hold it for a moment).
  */
 bool store_lock(struct sys *sys, const char *data_dir, int *fd, struct err *err);
+/* Locks, then opens; store_close lets go of both. What a server does. */
+bool store_open_alone(struct store *s, struct sys *sys, const char *data_dir, struct err *err);
 int store_schema_version(void); /* the newest this program knows */
 
 enum permission { PERMISSION_NONE, PERMISSION_READ, PERMISSION_WRITE };
@@ -34,25 +40,37 @@ bool permission_read(struct span text, enum permission *out);
 /* A key as stored: never its text. */
 struct key_row {
 	struct id id;
-	char public_id[13];   /* 12 characters, NUL */
-	uint8_t sha256[32];   /* of the whole key text */
+	char public_id[13]; /* 12 characters, NUL */
+	uint8_t sha256[32]; /* of the whole key text */
 	char name[129];
 	enum permission manage, completions;
 	int64_t created_ms, expires_ms; /* 0: does not expire */
 };
 
-bool key_insert(struct store *s, const struct key_row *k, struct err *err); /* same name: ERR_CONFLICT */
+bool key_insert(
+	struct store *s, const struct key_row *k, struct err *err); /* same name: ERR_CONFLICT */
 bool key_delete(struct store *s, const struct id *id, bool *existed, struct err *err);
 /* In order of creation. Return false from `each` to stop. */
 bool key_each(struct store *s, bool (*each)(void *user, const struct key_row *k), void *user,
 	struct err *err);
 
 enum request_basis { /* how the amount was found: reliability of it, shown to the customer */
-	BASIS_NONE, BASIS_PROVIDER_FINAL, BASIS_PROVIDER_PARTIAL, BASIS_GATEWAY_COUNT, BASIS_CRASH, BASIS_COUNT
+	BASIS_NONE,
+	BASIS_PROVIDER_FINAL,
+	BASIS_PROVIDER_PARTIAL,
+	BASIS_GATEWAY_COUNT,
+	BASIS_CRASH,
+	BASIS_COUNT
 };
 enum request_outcome {
-	OUTCOME_OK, OUTCOME_CLIENT_ERROR, OUTCOME_PROVIDER_ERROR, OUTCOME_GATEWAY_ERROR,
-	OUTCOME_CANCELLED, OUTCOME_INTERRUPTED, OUTCOME_CRASHED, OUTCOME_COUNT
+	OUTCOME_OK,
+	OUTCOME_CLIENT_ERROR,
+	OUTCOME_PROVIDER_ERROR,
+	OUTCOME_GATEWAY_ERROR,
+	OUTCOME_CANCELLED,
+	OUTCOME_INTERRUPTED,
+	OUTCOME_CRASHED,
+	OUTCOME_COUNT
 };
 const char *request_basis_name(enum request_basis b);
 const char *request_outcome_name(enum request_outcome o);
@@ -63,25 +81,27 @@ const char *request_outcome_name(enum request_outcome o);
 struct request_row {
 	struct id id;
 	struct id key_id;
-	int64_t started_ms;             /* wall clock */
-	int64_t duration_us, first_token_us, overhead_us; /* first_token -1: none */
+	int64_t started_ms;                                  /* wall clock */
+	int64_t duration_us, first_token_us, overhead_us;    /* first_token -1: none */
 	struct span op, model_asked, provider, model_served; /* provider's name as configured */
 	struct span user_id, trace_id, tags, extra, referer, title; /* tags, extra: raw JSON */
-	struct span upstream_id;        /* the provider's request id */
-	int status;                     /* as the client saw it */
+	struct span upstream_id;                                    /* the provider's request id */
+	int status;                                                 /* as the client saw it */
 	int attempts;
 	bool stream;
 	enum request_outcome outcome;
 	enum request_basis basis;
 	struct llm_usage usage;
-	int64_t cost_nusd;              /* COST_UNKNOWN: no price known */
+	int64_t cost_nusd; /* COST_UNKNOWN: no price known */
 };
 
 /* `final` false: a checkpoint, replaced by the final row; a final row is never replaced. */
 bool request_put(struct store *s, const struct request_row *r, bool final, struct err *err);
 bool request_each(struct store *s, int64_t from_ms, int limit,
-	bool (*each)(void *user, const struct request_row *r, bool final), void *user, struct err *err);
-/* Rows left at "checkpoint" become final with outcome crashed; only at start, behind the last ingest. */
+	bool (*each)(void *user, const struct request_row *r, bool final), void *user,
+	struct err *err);
+/* Rows left at "checkpoint" become final with outcome crashed; only at start, behind the last
+ * ingest. */
 bool request_close_open(struct store *s, int64_t *closed, struct err *err);
 
 struct request_sum {

@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "state/store/store.h"
+#include <errno.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <cmocka.h>
+#include "state/store/schema.h"
 
 struct box {
 	char dir[64];
@@ -28,12 +33,12 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-	static const char *const files[] = {"sluice.db", "sluice.db-wal", "sluice.db-shm"};
+	static const char *const files[] = {"sluice.db", "sluice.db-wal", "sluice.db-shm", "lock"};
 	struct box *b = *state;
 	char path[128];
 
 	store_close(&b->store);
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < 4; i++) {
 		snprintf(path, sizeof(path), "%s/%s", b->dir, files[i]);
 		remove(path);
 	}
@@ -121,6 +126,81 @@ static void a_checkpoint_is_replaced_and_a_final_row_is_not(void **state)
 	assert_int_equal(sum.usage.output, 4);
 }
 
+static bool look_at_last(void *user, const struct request_row *r, bool final)
+{
+	assert_true(final);
+	assert_true(span_is(r->provider, "second"));
+	assert_true(span_is(r->model_served, "second/gpt"));
+	assert_int_equal(r->attempts, 2);
+	assert_int_equal(r->first_token_us, 3);
+	assert_int_equal(r->cost_nusd, COST_UNKNOWN);
+	assert_int_equal(r->tags.n, 0);
+	++*(int *)user;
+	return true;
+}
+
+/* The last attempt may have been at another provider than the checkpoint's. */
+static void a_final_row_replaces_all_of_a_checkpoint(void **state)
+{
+	struct box *b = *state;
+	struct request_row r = a_request(1);
+	int seen = 0;
+
+	assert_true(request_put(&b->store, &r, false, NULL));
+	r.provider = SPAN("second");
+	r.model_served = SPAN("second/gpt");
+	r.attempts = 2;
+	r.first_token_us = 3;
+	r.cost_nusd = COST_UNKNOWN;
+	r.tags = SPAN("");
+	assert_true(request_put(&b->store, &r, true, NULL));
+	assert_true(request_each(&b->store, 0, 10, look_at_last, &seen, NULL));
+	assert_int_equal(seen, 1);
+}
+
+static bool count_rows(void *user, const struct request_row *r, bool final)
+{
+	++*(int *)user;
+	return true;
+}
+
+static void a_damaged_row_is_said_not_guessed(void **state)
+{
+	struct box *b = *state;
+	struct request_row r = a_request(1);
+	struct key_row k = key_named("k", 1);
+	struct err err = {0}, key_err = {0};
+	struct key_row got;
+	int seen = 0;
+
+	assert_true(request_put(&b->store, &r, true, NULL));
+	assert_true(db_script(b->store.db, "UPDATE request SET outcome = 'fine'", NULL));
+	assert_false(request_each(&b->store, 0, 10, count_rows, &seen, &err));
+	assert_int_equal(err.code, ERR_CORRUPT);
+	assert_int_equal(seen, 0);
+	assert_true(key_insert(&b->store, &k, NULL));
+	assert_true(db_script(b->store.db, "UPDATE key SET manage = 7", NULL));
+	assert_false(key_each(&b->store, collect, &got, &key_err));
+	assert_int_equal(key_err.code, ERR_CORRUPT);
+}
+
+static void requests_come_from_a_time_on_and_no_more_than_asked(void **state)
+{
+	struct box *b = *state;
+	int seen = 0;
+
+	for (uint8_t i = 9; i >= 1; i--) {
+		struct request_row r = a_request(i);
+
+		assert_true(request_put(&b->store, &r, true, NULL));
+	}
+	assert_true(request_each(&b->store, 4, 100, count_rows, &seen, NULL));
+	assert_int_equal(seen, 6);
+	seen = 0;
+	assert_true(request_each(&b->store, 0, 2, count_rows, &seen, NULL));
+	assert_int_equal(seen, 2);
+}
+
 struct seen {
 	int rows, crashed;
 };
@@ -186,6 +266,158 @@ static void the_files_are_private_and_a_newer_schema_is_refused(void **state)
 	assert_int_equal(err.code, ERR_CONFIG);
 }
 
+/* A database as each earlier program left it is brought to this one's form; rows stay. */
+static void every_earlier_version_is_brought_up(void **state)
+{
+	struct box *b = *state;
+	struct key_row k = key_named("old", 1);
+	struct err err = {0};
+	char path[128], text[64];
+
+	snprintf(path, sizeof(path), "%s/sluice.db", b->dir);
+	for (int from = 0; from <= store_schema_version(); from++) {
+		struct request_sum sum;
+		struct db *old;
+
+		store_close(&b->store);
+		unlink(path);
+		old = db_open_sqlite(path, true, &err);
+		assert_non_null(old);
+		for (int v = 1; v <= from; v++)
+			assert_true(db_script(old, store_schema(v).p, &err));
+		if (from > 0)
+			assert_true(db_script(old,
+				"INSERT INTO journal_mark VALUES ('1-0-0.journal', 77)", &err));
+		snprintf(text, sizeof(text), "PRAGMA user_version=%d", from);
+		assert_true(db_script(old, text, &err));
+		db_close(old);
+		assert_true(store_open(&b->store, &sys_real, b->dir, &err));
+		if (from > 0) {
+			int64_t bytes;
+
+			assert_true(
+				journal_mark_get(&b->store, SPAN("1-0-0.journal"), &bytes, &err));
+			assert_int_equal(bytes, 77);
+		}
+		assert_true(request_sum(&b->store, &sum, &err));
+		assert_true(key_insert(&b->store, &k, &err));
+	}
+}
+
+static void a_step_that_fails_leaves_the_version_before(void **state)
+{
+	struct box *b = *state;
+	struct err err = {0};
+	struct store second;
+	char path[128];
+	struct db *d;
+
+	/* The table is there, the version says that it is not: the first step cannot run. */
+	assert_true(db_script(b->store.db, "PRAGMA user_version=0; DROP TABLE journal_mark", &err));
+	assert_false(store_open(&second, &sys_real, b->dir, &err));
+	snprintf(path, sizeof(path), "%s/sluice.db", b->dir);
+	assert_non_null(strstr(err.text, path));
+	assert_null(second.db);
+	d = b->store.db;
+	err = (struct err){0};
+	assert_false(db_script(d, "SELECT * FROM journal_mark", &err)); /* nothing half done */
+}
+
+/* Programs that start at the same moment on an empty folder: one makes the tables. */
+static void many_may_open_an_empty_folder_at_once(void **state)
+{
+	struct box *b = *state;
+	char path[128];
+	pid_t children[6];
+
+	store_close(&b->store);
+	snprintf(path, sizeof(path), "%s/sluice.db", b->dir);
+	unlink(path);
+	for (int i = 0; i < 6; i++) {
+		children[i] = fork();
+		if (children[i] == 0) {
+			struct store s;
+
+			_exit(store_open(&s, &sys_real, b->dir, NULL) ? 0 : 1);
+		}
+	}
+	for (int i = 0; i < 6; i++) {
+		int status = -1;
+
+		waitpid(children[i], &status, 0);
+		assert_int_equal(status, 0);
+	}
+	assert_true(store_open(&b->store, &sys_real, b->dir, NULL));
+}
+
+static void one_at_a_time_works_alone(void **state)
+{
+	struct box *b = *state;
+	struct store first, second;
+	struct err err = {0};
+	int fd;
+
+	assert_true(store_open_alone(&first, &sys_real, b->dir, &err));
+	assert_false(store_open_alone(&second, &sys_real, b->dir, &err));
+	assert_int_equal(err.code, ERR_CONFLICT);
+	assert_non_null(strstr(err.text, b->dir));
+	assert_false(store_lock(&sys_real, b->dir, &fd, NULL));
+	store_close(&first);
+	assert_true(store_open_alone(&second, &sys_real, b->dir, &err));
+	store_close(&second);
+}
+
+/* The lock dies with its holder, whatever kills it. */
+static void a_killed_holder_holds_nothing(void **state)
+{
+	struct box *b = *state;
+	struct err err = {0};
+	int ready[2], fd;
+	char byte;
+	pid_t child;
+
+	assert_int_equal(pipe(ready), 0);
+	child = fork();
+	if (child == 0) {
+		if (!store_lock(&sys_real, b->dir, &fd, NULL))
+			_exit(1);
+		if (write(ready[1], "x", 1) == 1)
+			pause();
+		_exit(1);
+	}
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	assert_false(store_lock(&sys_real, b->dir, &fd, &err));
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	assert_true(store_lock(&sys_real, b->dir, &fd, NULL));
+	close(fd);
+	close(ready[0]);
+	close(ready[1]);
+}
+
+static int refuse_open(struct sys *sys, const char *path, int flags, mode_t mode)
+{
+	errno = EROFS;
+	return -1;
+}
+
+static void a_disk_that_refuses_is_said(void **state)
+{
+	struct box *b = *state;
+	struct sys sys = sys_real;
+	struct err err = {0}, lock_err = {0};
+	struct store s;
+	int fd;
+
+	sys.open = refuse_open;
+	assert_false(store_open(&s, &sys, b->dir, &err));
+	assert_int_equal(err.code, ERR_IO);
+	assert_non_null(strstr(err.text, b->dir));
+	assert_false(store_lock(&sys, b->dir, &fd, &lock_err));
+	assert_int_equal(lock_err.code, ERR_IO);
+	store_close(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -193,10 +425,25 @@ int main(void)
 			keys_come_back_and_names_are_unique, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			a_checkpoint_is_replaced_and_a_final_row_is_not, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			a_final_row_replaces_all_of_a_checkpoint, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			a_damaged_row_is_said_not_guessed, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			requests_come_from_a_time_on_and_no_more_than_asked, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(open_rows_are_closed_as_crashed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(marks_are_kept, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			the_files_are_private_and_a_newer_schema_is_refused, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			every_earlier_version_is_brought_up, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			a_step_that_fails_leaves_the_version_before, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			many_may_open_an_empty_folder_at_once, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(one_at_a_time_works_alone, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_killed_holder_holds_nothing, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_disk_that_refuses_is_said, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,7 +10,8 @@ CREATE TABLE key (
 	expires_ms INTEGER NOT NULL
 );
 
--- One row an answered request. cost_nusd NULL: no price is known. final 0: a checkpoint.
+-- One row an answered request. cost_nusd NULL: no price is known. final 0: a checkpoint. The id begins
+-- with the time (RFC 9562 version 7), so that the table's own order is the order of time.
 CREATE TABLE request (
 	id BLOB PRIMARY KEY,
 	final INTEGER NOT NULL,
@@ -45,9 +46,7 @@ CREATE TABLE request (
 	reasoning INTEGER NOT NULL,
 	output_audio INTEGER NOT NULL,
 	cost_nusd INTEGER
-);
-CREATE INDEX request_by_time ON request (started_ms);
-CREATE INDEX request_by_key ON request (key_id, started_ms);
+) WITHOUT ROWID;
 CREATE INDEX request_open ON request (id) WHERE final = 0;
 
 -- How far a journal file is in the tables.
