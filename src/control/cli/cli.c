@@ -264,8 +264,10 @@ static int fail_unknown(const struct call *c, int argc, char **argv)
 	const char *names[MAX_NAMES + 1] = {NULL}, *near;
 	char both[128], todo[256] = "sluice help";
 	struct err err = {0};
+	struct buf known;
 	int n = 0;
 
+	buf_init(&known, 65536);
 	for (const struct command *k = commands; k->name != NULL; k++)
 		add_name(names, &n, k->name);
 	snprintf(both, sizeof(both), "%s %s", argv[1], argc > 2 ? argv[2] : "");
@@ -280,7 +282,11 @@ static int fail_unknown(const struct call *c, int argc, char **argv)
 	}
 	if (near != NULL)
 		snprintf(todo, sizeof(todo), "did you mean: sluice %s", near);
-	err_set(&err, ERR_USAGE, "there is no command \"%.60s\"", argv[1]);
+	if (help_of_group(span_of(argv[1]), &known) && argc > 2)
+		err_set(&err, ERR_USAGE, "there is no command \"%.100s\"", both);
+	else
+		err_set(&err, ERR_USAGE, "there is no command \"%.60s\"", argv[1]);
+	buf_done(&known);
 	return call_fail(c, "unknown command", &err, todo);
 }
 
