@@ -204,7 +204,7 @@ static void end_stream(struct exchange *x)
 
 static void answer_error(struct exchange *x)
 {
-	struct reply reply;
+	struct reply reply __attribute__((uninitialized));
 	struct buf body;
 
 	buf_init(&body, 64u << 10);
@@ -224,7 +224,7 @@ static void answer_plain(struct exchange *x)
 	struct llm_answer answer = {.usage = x->usage, .output_bytes = x->plain_output_bytes};
 	struct span spans[2 * JSON_MAX_SPLICES + 1], cost = {NULL, 0};
 	struct json_edit edit;
-	struct reply reply;
+	struct reply reply __attribute__((uninitialized));
 	char text[32];
 	int n;
 

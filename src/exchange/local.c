@@ -6,7 +6,7 @@ static void answer(struct exchange_env *env, struct http_request *r, int status,
 	struct span body, const char *hint, struct span etag)
 {
 	char request_id[ID_REQUEST_CHARS + 1];
-	struct reply reply;
+	struct reply reply __attribute__((uninitialized));
 	struct id id;
 
 	exchange_make_id(env, &id);

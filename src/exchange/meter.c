@@ -128,7 +128,7 @@ static struct log_field absent_or_text(const char *name, struct span value)
 static void access_line(const struct exchange *x, int64_t now_us)
 {
 	char key_id[ID_UUID_CHARS + 1], cost[32];
-	struct log_field f[20];
+	struct log_field f[20] __attribute__((uninitialized));
 	int n = 0;
 
 	id_write_uuid(&x->who.key_id, key_id);

@@ -89,7 +89,7 @@ void reply_error(struct exchange_env *env, struct http_request *r, const struct 
 	const struct err *err)
 {
 	char request_id[ID_REQUEST_CHARS + 1];
-	struct reply reply;
+	struct reply reply __attribute__((uninitialized));
 	struct buf body;
 	struct id id;
 

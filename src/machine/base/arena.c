@@ -107,6 +107,25 @@ struct span arena_copy(struct arena *a, struct span s)
 	return p != NULL ? (struct span){p, s.n} : (struct span){NULL, 0};
 }
 
+struct span arena_join(struct arena *a, const struct span *v, int n)
+{
+	size_t bytes = 0, at = 0;
+	char *p;
+
+	for (int i = 0; i < n; i++)
+		bytes += v[i].n;
+	p = arena_alloc(a, bytes + 1);
+	if (p == NULL)
+		return (struct span){NULL, 0};
+	for (int i = 0; i < n; i++) {
+		if (v[i].n > 0)
+			memcpy(p + at, v[i].p, v[i].n);
+		at += v[i].n;
+	}
+	p[bytes] = '\0';
+	return (struct span){p, bytes};
+}
+
 struct span arena_printf(struct arena *a, const char *format, ...)
 {
 	va_list args;

@@ -31,6 +31,8 @@ void *arena_zalloc(struct arena *a, size_t n);
 /* A copy, followed by a NUL that is not part of the span. {NULL, 0} on failure. */
 struct span arena_copy(struct arena *a, struct span s);
 char *arena_cstr(struct arena *a, struct span s);
+/* The spans one behind the other, in a copy as arena_copy makes it. */
+struct span arena_join(struct arena *a, const struct span *v, int n);
 struct span arena_printf(struct arena *a, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 

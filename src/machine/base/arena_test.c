@@ -48,6 +48,8 @@ static void copies_end_in_nul(void **state)
 		assert_int_equal(s.p[s.n], 0);
 		s = arena_copy(&a, (struct span){"abc", 2});
 		assert_string_equal(s.p, "ab");
+		s = arena_join(&a, (const struct span[]){SPAN("a"), {NULL, 0}, SPAN("bc")}, 3);
+		assert_string_equal(s.p, "abc");
 	}
 	assert_non_null(arena_zalloc(&a, 200000));
 	assert_false(a.failed);

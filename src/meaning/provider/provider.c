@@ -76,7 +76,7 @@ static struct span make_target(const char *path, struct span base_path, struct a
 		base_path.n--;
 	if (span_starts(op_path, SPAN("/v1/")) && span_ends(base_path, SPAN("/v1")))
 		base_path.n -= 3;
-	return arena_printf(a, "%.*s%s", SPAN_ARG(base_path), path);
+	return arena_join(a, (const struct span[]){base_path, op_path}, 2);
 }
 
 static bool add_key(const struct provider_type *type, bool anthropic, struct span key,
@@ -92,7 +92,8 @@ static bool add_key(const struct provider_type *type, bool anthropic, struct spa
 	if (type->auth == PROVIDER_AUTH_X_API_KEY || anthropic)
 		add(call, SPAN("x-api-key"), arena_copy(a, key));
 	else
-		add(call, SPAN("authorization"), arena_printf(a, "Bearer %.*s", SPAN_ARG(key)));
+		add(call, SPAN("authorization"),
+			arena_join(a, (const struct span[]){SPAN("Bearer "), key}, 2));
 	return true;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "state/ledger/journal.h"
+#include <assert.h>
 
 /*
  * A payload: u8 version, u8 kind, then the members in the order of write_members below: integers as
@@ -7,31 +8,36 @@
  * added behind the others, with a new version.
  */
 #define RECORD_VERSION 1
-#define MAX_TEXT_BYTES 40000 /* a request's extra: 32 members of 64 + 1024 bytes and their quotes  \
-			      */
+#define MAX_TEXT_BYTES                                                                             \
+	40000 /* a request's extra: 32 members of 64 + 1024 bytes and their quotes                 \
+	       */
 
 enum record_kind { RECORD_CHECKPOINT = 1, RECORD_FINAL = 2 };
 
-static void put_int(struct buf *out, int64_t v)
+static char *put_bytes(char *to, const void *from, size_t n)
 {
-	unsigned char bytes[8];
-
-	for (int i = 0; i < 8; i++)
-		bytes[i] = (unsigned char)((uint64_t)v >> (8 * i));
-	buf_append(out, span_from(bytes, sizeof(bytes)));
+	memcpy(to, from, n);
+	return to + n;
 }
 
-static void put_text(struct buf *out, struct span s)
+static char *put_int(char *to, int64_t v)
 {
-	unsigned char n[2];
+	for (int i = 0; i < 8; i++)
+		to[i] = (char)((uint64_t)v >> (8 * i));
+	return to + 8;
+}
 
-	/* Cut JSON would be none: what is too long is left out whole. */
-	if (s.n > MAX_TEXT_BYTES)
-		s.n = 0;
-	n[0] = (unsigned char)s.n;
-	n[1] = (unsigned char)(s.n >> 8);
-	buf_append(out, span_from(n, sizeof(n)));
-	buf_append(out, s);
+static char *put_text(char *to, struct span s)
+{
+	to[0] = (char)s.n;
+	to[1] = (char)(s.n >> 8);
+	return s.n > 0 ? put_bytes(to + 2, s.p, s.n) : to + 2;
+}
+
+/* Cut JSON would be none: what is too long is left out whole. */
+static struct span bounded(struct span s)
+{
+	return s.n <= MAX_TEXT_BYTES ? s : (struct span){NULL, 0};
 }
 
 bool record_write(const struct request_row *r, bool final, struct buf *out)
@@ -44,16 +50,25 @@ bool record_write(const struct request_row *r, bool final, struct buf *out)
 		r->status, r->attempts, r->stream, r->outcome, r->basis, u->present,
 		u->input_uncached, u->cache_read, u->cache_write_5m, u->cache_write_1h,
 		u->input_audio, u->output, u->reasoning, u->output_audio, r->cost_nusd};
+	size_t bytes = 2 + 2 * sizeof(r->id.bytes) + sizeof(ints);
+	char *from, *to;
 
-	buf_append_char(out, RECORD_VERSION);
-	buf_append_char(out, final ? RECORD_FINAL : RECORD_CHECKPOINT);
-	buf_append(out, span_from(r->id.bytes, sizeof(r->id.bytes)));
-	buf_append(out, span_from(r->key_id.bytes, sizeof(r->key_id.bytes)));
-	for (size_t i = 0; i < sizeof(ints) / sizeof(ints[0]); i++)
-		put_int(out, ints[i]);
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
-		put_text(out, *texts[i]);
-	return !out->failed;
+		bytes += 2 + bounded(*texts[i]).n;
+	from = to = buf_room(out, bytes);
+	if (to == NULL)
+		return false;
+	*to++ = RECORD_VERSION;
+	*to++ = final ? RECORD_FINAL : RECORD_CHECKPOINT;
+	to = put_bytes(to, r->id.bytes, sizeof(r->id.bytes));
+	to = put_bytes(to, r->key_id.bytes, sizeof(r->key_id.bytes));
+	for (size_t i = 0; i < sizeof(ints) / sizeof(ints[0]); i++)
+		to = put_int(to, ints[i]);
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		to = put_text(to, bounded(*texts[i]));
+	assert(to == from + bytes);
+	buf_added(out, bytes);
+	return true;
 }
 
 /* Takes n bytes off the front; after a failure everything is zero. */

@@ -143,13 +143,20 @@ bool request_each(struct store *s, int64_t from_ms, int limit,
 	bool (*each)(void *user, const struct request_row *r, bool final), void *user,
 	struct err *err)
 {
+	static const uint8_t zeros[10];
 	struct each_request e = {.each = each, .user = user};
-	const struct db_value v[] = {db_int(from_ms), db_int(limit)};
+	struct id from;
+	const struct db_value v[] = {
+		db_blob(span_from(from.bytes, sizeof(from.bytes))), db_int(from_ms), db_int(limit)};
+
+	/* Ids are made when their request comes: none is older than the time in its row. */
+	id_make(&from, from_ms, zeros);
+	memset(from.bytes + 6, 0, 10);
 
 	if (!db_run(s->db,
 		    "SELECT " COLUMNS
-		    " FROM request WHERE started_ms >= ?1 ORDER BY started_ms, id LIMIT ?2",
-		    v, 2, on_request, &e, err))
+		    " FROM request WHERE id >= ?1 AND started_ms >= ?2 ORDER BY id LIMIT ?3",
+		    v, 3, on_request, &e, err))
 		return false;
 	return !e.damaged || err_set(err, ERR_CORRUPT, "a row of the table request is damaged");
 }

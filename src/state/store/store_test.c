@@ -103,7 +103,7 @@ static struct request_row a_request(uint8_t n)
 		.usage = {.present = true, .input_uncached = 10, .output = 4},
 		.cost_nusd = 1234};
 
-	memset(r.id.bytes, n, sizeof(r.id.bytes));
+	id_make(&r.id, n, (const uint8_t[10]){n});
 	return r;
 }
 
