@@ -139,6 +139,7 @@ static void finish(struct caller *c)
 		break;
 	case AFTER_HALF:
 		c->silent = true;
+		stream_resume(c->stream);
 		if (!wire_half_close(c))
 			caller_close(c, false);
 		break;
@@ -171,16 +172,17 @@ void caller_on_wire_idle(struct caller *c)
 
 /* ---- streams ---- */
 
-static void hold(struct caller *c)
+void caller_hold(struct caller *c)
 {
-	c->wait = WAIT_NOTHING; /* the job stays open until the client leaves */
+	c->wait = WAIT_NOTHING;   /* the job stays open until the client leaves */
+	stream_resume(c->stream); /* and that must be seen, where `early` has paused reading */
 }
 
 static void stopped(struct caller *c)
 {
 	switch (c->job->stop_how) {
 	case AFTER_HOLD:
-		hold(c);
+		caller_hold(c);
 		break;
 	case AFTER_NEXT: /* an error event: a proper end of a failed answer */
 		caller_end(c, OUTCOME_FAILED, reply_after(c));
@@ -271,6 +273,8 @@ static void start_stream(struct caller *c)
 		c->job->phase = PHASE_OVER;
 		if (!wire_write(c, buf_span(&sim->head), (struct span){NULL, 0}, false))
 			caller_end(c, OUTCOME_FAILED, AFTER_RESET);
+		else
+			caller_hold(c);
 		return;
 	}
 	pump(c);
@@ -294,7 +298,7 @@ static void run(struct caller *c)
 	const struct script *s = c->job->script;
 
 	if (script_is(s, OPT_HANG))
-		hold(c);
+		caller_hold(c);
 	else if (script_is(s, OPT_RST))
 		caller_end(c, OUTCOME_FAILED, AFTER_RESET);
 	else if (script_is(s, OPT_CLOSE))

@@ -98,6 +98,8 @@ void caller_reply(struct caller *c, int status, const char *type, struct span bo
 void caller_close(struct caller *c, bool reset);
 /* All of the answer is given to the wire; what happens then. */
 void caller_end(struct caller *c, enum outcome outcome, enum after after);
+/* Nothing more happens until the client leaves. */
+void caller_hold(struct caller *c);
 /* The shaper has sent its last byte, or cut the answer. */
 void caller_on_wire_idle(struct caller *c);
 

@@ -219,7 +219,9 @@ static void reply_with(struct caller *c, int status, const char *type, struct sp
 		c->job->phase = PHASE_OVER;
 		if (!wire_write(c, buf_span(&c->sim->head), (struct span){NULL, 0}, false))
 			caller_end(c, OUTCOME_FAILED, AFTER_RESET);
-		return; /* until the client leaves */
+		else
+			caller_hold(c);
+		return;
 	}
 	wire_write(c, buf_span(&c->sim->head), body, true);
 	caller_end(c, c->billable ? OUTCOME_COMPLETED : OUTCOME_FAILED, reply_after(c));
