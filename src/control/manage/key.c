@@ -132,6 +132,17 @@ static void write_key(struct buf *b, const struct key_row *k)
 		buf_append_cstr(b, "null");
 }
 
+/* Who may use the gateway is changed: the log says so. */
+static void note(
+	const struct manage_call *call, const char *event, const char *id, const char *name)
+{
+	const struct log_field fields[] = {
+		LOG_FIELD_TEXT("key_id", span_of(id)), LOG_FIELD_TEXT("name", span_of(name))};
+
+	if (call->env->log != NULL)
+		log_write(call->env->log, LOG_INFO, event, "", fields, name[0] != '\0' ? 2 : 1);
+}
+
 bool manage_key_create(struct manage_call *call, struct err *err)
 {
 	char text[AUTH_KEY_CHARS + 1], id[ID_UUID_CHARS + 1];
@@ -156,6 +167,7 @@ bool manage_key_create(struct manage_call *call, struct err *err)
 	write_key(call->answer, &row);
 	buf_append_char(call->answer, '}');
 	hash_wipe(text, sizeof(text));
+	note(call, "key_created", id, row.name);
 	call->status = 201;
 	return true;
 }
@@ -181,6 +193,7 @@ bool manage_key_list(struct manage_call *call, struct err *err)
 
 bool manage_key_delete(struct manage_call *call, struct err *err)
 {
+	char text[ID_UUID_CHARS + 1];
 	struct id id;
 	bool existed;
 
@@ -194,5 +207,7 @@ bool manage_key_delete(struct manage_call *call, struct err *err)
 	auth_remove(call->env->auth, &id);
 	if (!existed)
 		return err_set(err, ERR_NOT_FOUND, "There is no key with this id");
+	id_write_uuid(&id, text);
+	note(call, "key_deleted", text, "");
 	return buf_append_cstr(call->answer, "{\"deleted\":true}");
 }

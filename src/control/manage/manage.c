@@ -17,7 +17,7 @@ struct manage {
 	struct mailbox *mailbox;
 	struct http_server *server;
 	pthread_t thread;
-	int n_tasks; /* requests whose work is with the store thread */
+	int n_posted; /* requests whose work is with the store thread */
 	bool stopping;
 };
 
@@ -49,9 +49,11 @@ static void refuse(struct http_request *r, const struct err *err)
 
 static void task_free(struct task *t)
 {
-	t->manage->n_tasks--;
-	if (t->manage->stopping && t->manage->n_tasks == 0)
-		loop_stop(t->manage->loop);
+	if (t->posted) {
+		t->manage->n_posted--;
+		if (t->manage->stopping && t->manage->n_posted == 0)
+			loop_stop(t->manage->loop);
+	}
 	buf_done(&t->body);
 	buf_done(&t->answer);
 	free(t);
@@ -100,13 +102,17 @@ static void on_body_end(void *user)
 {
 	struct task *t = user;
 
-	if (t->body.failed) {
+	if (t->body.failed)
 		err_set(&t->err, ERR_TOO_LARGE, "The body is over %d bytes", MAX_BODY_BYTES);
+	else if (t->manage->stopping)
+		err_set(&t->err, ERR_SHUTTING_DOWN, NULL);
+	if (t->err.code != ERR_OK) {
 		refuse(t->request, &t->err);
 		task_free(t);
 		return;
 	}
 	t->posted = true;
+	t->manage->n_posted++;
 	t->job.run = on_job;
 	t->mail.run = on_mail;
 	ingest_post(t->manage->env.ingest, &t->job);
@@ -154,7 +160,6 @@ static void on_request(void *user, struct http_request *r)
 	memcpy(t->id, id.p != NULL ? id.p : "", id.n);
 	buf_init(&t->body, MAX_BODY_BYTES);
 	buf_init(&t->answer, 64u << 20);
-	m->n_tasks++;
 	request_bind(r, &events, t);
 	request_continue(r);
 }
@@ -241,7 +246,7 @@ static void on_stop(struct mail *mail)
 
 	m->stopping = true;
 	http_server_drain(m->server);
-	if (m->n_tasks == 0)
+	if (m->n_posted == 0)
 		loop_stop(m->loop);
 }
 
