@@ -158,7 +158,7 @@ void request_answer_spans(
 	struct serve_conn *c = r->conn;
 	struct http_server *s = c->server;
 	bool keep = may_keep(r), none = has_no_body(reply->status);
-	struct span v[MAX_SPANS];
+	struct span v[MAX_SPANS] __attribute__((uninitialized));
 	size_t length = 0;
 	int k = 0;
 
@@ -223,7 +223,7 @@ static struct span size_line(char out[20], size_t n)
 /* One system call: the head if it still waits, a chunk, the end marker when it is the last. */
 static void write_part(struct http_request *r, const struct span *body, int n, bool last)
 {
-	struct span v[MAX_SPANS + 3];
+	struct span v[MAX_SPANS + 3] __attribute__((uninitialized));
 	char line[20];
 	size_t length = 0;
 	int k = 0;

@@ -50,7 +50,7 @@ enum ran { RAN, RAN_STOP, RAN_FAILED };
 static enum ran run(struct inflate *f, struct span bytes, bool (*give)(void *user, struct span out),
 	void *user, struct err *err)
 {
-	unsigned char piece[PIECE_BYTES];
+	unsigned char piece[PIECE_BYTES] __attribute__((uninitialized));
 
 	f->z.next_in = (unsigned char *)bytes.p;
 	f->z.avail_in = (unsigned)bytes.n;
