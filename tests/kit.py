@@ -15,9 +15,14 @@ import socket
 import sqlite3
 import struct
 import subprocess
+import threading
 import time
 
 import requests
+
+for name in list(os.environ):  # loopback needs no proxy, and certificates are the tests' own
+    if name.lower().endswith("_proxy") or name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        del os.environ[name]
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BINARY = os.environ.get("SLUICE_BIN", os.path.join(ROOT, "build", "sluice"))
@@ -124,6 +129,10 @@ class Sim(Program):
             request["headers"] = {k.strip().lower(): v.strip() for k, c, v in
                                   (line.partition(":") for line in lines[1:]) if c}
         return found
+
+    def order(self, script, count=1):
+        """The next requests are answered by this script, whatever they ask for."""
+        requests.post(f"{self.url}/_sim/script?count={count}", data=script, timeout=10, verify=False).raise_for_status()
 
     def counts(self):
         return self.get("counts")
@@ -434,6 +443,46 @@ def chat(model="sim/echo", content="Hello there, how are you?", **more):
 
 def messages(model="claude/echo", content="Hello there, how are you?", **more):
     return dict({"model": model, "max_tokens": 200, "messages": [{"role": "user", "content": content}]}, **more)
+
+
+class Firehose:
+    """A provider that streams without end, as fast as it is let, and counts what it got rid of."""
+
+    def __init__(self):
+        self.sent, self.over = 0, False
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = "http://127.0.0.1:%d" % self.listener.getsockname()[1]
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self):
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=self._serve, args=(self.listener.accept()[0],), daemon=True).start()
+
+    def _serve(self, client):
+        text = json.dumps({"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "gpt", "choices": [
+            {"index": 0, "delta": {"content": "x" * 8000}, "finish_reason": None}]})
+        event = f"data: {text}\n\n".encode()
+        chunk = b"%x\r\n%s\r\n" % (len(event), event)
+        with contextlib.suppress(OSError):
+            client.recv(65536)
+            client.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+            while True:
+                client.sendall(chunk)
+                self.sent += len(chunk)
+        self.over = True
+        client.close()
+
+    def standstill(self):
+        """Waits until nothing more is taken; returns how many bytes were."""
+        def still():
+            before = self.sent
+            time.sleep(0.4)
+            return before if before == self.sent else None
+        return wait_until(still, "the provider is stopped")
+
+    def stop(self):
+        self.listener.close()
 
 
 def providers(sim, ca_file=None):

@@ -86,18 +86,18 @@ REFUSALS = [
     ("U-07 a head, then silence", "silence_after_head", "both", 504, COUNTED),
     ("U-12 a length that is not reached", "frame=length+cut_bytes=40", "plain", 502, COUNTED),
     ("U-13 a length too large", "wrong_length=+10", "plain", 502, COUNTED),
-    ("U-13 two lengths", "two_lengths", "plain", 502, COUNTED),
-    ("U-13 length and chunks", "length_and_chunked", "both", 502, COUNTED),
+    ("U-13 two lengths", "two_lengths", "plain", 502, None),
+    ("U-13 length and chunks", "length_and_chunked", "both", 502, None),
     ("U-14 a bad chunk size", "frame=chunked+bad_chunk=1", "plain", 502, COUNTED),
     ("U-16 200 with HTML", "html200", "both", 502, COUNTED),
     ("U-16 200 without a body", "empty200", "both", 502, COUNTED),
     ("U-16 truncated gzip", "gzip_truncated", "plain", 502, COUNTED),
     ("U-16 a gzip bomb", "gzip_bomb=300", "plain", 502, COUNTED),
     ("U-16 an answer that is not JSON", "bad_json", "plain", 502, COUNTED),
-    ("U-17 noise", "garbage=500", "both", 502, COUNTED),
-    ("U-17 HTTP/0.9", "http09", "both", 502, COUNTED),
-    ("U-17 interim answers without end", "interim=50", "both", 502, COUNTED),
-    ("U-17 an upgrade", "status=101", "both", 502, COUNTED),
+    ("U-17 noise", "garbage=500", "both", 502, NOTHING),
+    ("U-17 HTTP/0.9", "http09", "both", 502, None),
+    ("U-17 interim answers without end", "interim=50", "both", 502, NOTHING),
+    ("U-17 an upgrade", "status=101", "both", 502, NOTHING),
     ("U-17 a redirect", "status=302+location=http://127.0.0.1:9/", "both", 502, NOTHING),
     ("U-17 no content", "status=204", "both", 502, None),
     ("an error before the first token", "error_event=0", "stream", None, None),
@@ -196,7 +196,7 @@ def test_an_answer_before_the_body_was_read_is_relayed(world):
     trace = f"t{next(NUMBERS)}"
     answer = world.gateway.post("/v1/chat/completions", kit.chat(
         "openai/gpt+early", content="x" * 3000000, requesty={"trace_id": trace}))
-    assert answer.status_code in (200, 502), answer.text[:300]
+    assert answer.status_code in (200, 413, 502), answer.text[:300]
     assert world.ask("chat", "openai", "words=3", False)[0].status_code == 200
 
 
@@ -208,12 +208,10 @@ def test_a_trickle_is_ended_by_the_idle_timer_not_served_for_ever(world):
 
 def test_stale_pooled_connections_are_invisible(world):
     """U-24: connections that the provider closed between requests cost nobody an error."""
-    for turn in range(60):
-        answer, entered, bill = world.ask("chat", "openai", "flaky=2+words=2", False)
-        assert answer.status_code == 200, f"turn {turn}: {answer.text}"
-    for turn in range(10):
-        answer, entered, bill = world.ask("chat", "openai", "close_idle=0+words=2", False)
-        assert answer.status_code == 200, f"turn {turn}: {answer.text}"
+    for script, turns in (("flaky=2+words=2", 80), ("close_idle=0+words=2", 40)):
+        for turn in range(turns):
+            answer = world.gateway.post("/v1/chat/completions", kit.chat(f"openai/gpt+{script}"))
+            assert answer.status_code == 200, f"{script}, turn {turn}: {answer.text}"
 
 
 def test_answers_are_never_mixed_up(world):
