@@ -107,7 +107,7 @@ static void length_fields(struct caller *c, int64_t length, struct buf *h)
 	}
 	if (c->frame == FRAME_CHUNKED && script_is(s, OPT_LENGTH_AND_CHUNKED) && length < 0)
 		buf_append(h, SPAN("content-length: 7\r\n"));
-	if (c->frame == FRAME_CLOSE || !c->keep_alive)
+	if (c->frame == FRAME_CLOSE || !c->keep_alive || c->early)
 		buf_append(h, SPAN("connection: close\r\n"));
 }
 

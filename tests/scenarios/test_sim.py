@@ -357,7 +357,8 @@ def test_an_answer_before_the_body(sim):
     with kit.Raw(sim.host, sim.port) as raw:
         body = json.dumps(kit.chat("gpt+early+status=429", content="x" * 100000)).encode()
         raw.send(request("/v1/chat/completions", body)[:2000])
-        assert raw.read_answer()[0] == 429
+        status, fields, _ = raw.read_answer()
+        assert status == 429 and fields["connection"] == "close"
         assert raw.is_closed()
 
 
