@@ -185,7 +185,7 @@ static bool start_state(struct process *p, struct err *err)
 {
 	const char *data_dir = p->snapshot->conf->data_dir;
 
-	if (!store_open(&p->store, p->sys, data_dir, err))
+	if (!store_open_alone(&p->store, p->sys, data_dir, err))
 		return false;
 	p->auth = auth_table_new(err);
 	if (p->auth == NULL || !auth_table_load(p->auth, &p->store, err)) {

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include "machine/base/text.h"
 #include "machine/crypto/hash.h"
+#include "state/ledger/journal.h"
 
 bool journal_dir(const char *data_dir, char out[4096], struct err *err)
 {
@@ -75,4 +76,35 @@ enum journal_frame journal_read_frame(struct span bytes, struct span *payload, s
 		return JOURNAL_DAMAGED;
 	*used = JOURNAL_HEAD_BYTES + n;
 	return JOURNAL_WHOLE;
+}
+
+bool journal_find_frame(struct span bytes, size_t from, size_t *found, size_t *resume)
+{
+	struct request_row row;
+	struct span payload;
+	size_t used, at;
+	bool final, is_open = false;
+
+	for (at = from; at + JOURNAL_HEAD_BYTES <= bytes.n; at++) {
+		struct span rest = span_skip(bytes, at);
+		uint32_t n = get_u32(rest.p);
+
+		if (n == 0 || n > JOURNAL_MAX_PAYLOAD)
+			continue;
+		if (rest.n - JOURNAL_HEAD_BYTES < n) {
+			if (!is_open && at > 0)
+				*resume = at;
+			is_open = is_open || at > 0;
+			continue;
+		}
+		/* The form first: it refuses sooner than the sum over a wrong length. */
+		if (record_read((struct span){rest.p + JOURNAL_HEAD_BYTES, n}, &row, &final) &&
+			journal_read_frame(rest, &payload, &used) == JOURNAL_WHOLE) {
+			*found = at;
+			return true;
+		}
+	}
+	if (!is_open)
+		*resume = at > 0 ? at : 1;
+	return false;
 }

@@ -29,3 +29,9 @@ enum journal_frame { JOURNAL_WHOLE, JOURNAL_PARTIAL, JOURNAL_DAMAGED };
 
 /* The record at the front of `bytes`; *used covers its head too. */
 enum journal_frame journal_read_frame(struct span bytes, struct span *payload, size_t *used);
+
+/*
+ * Looks for a whole record at or behind `from` in bytes that are damaged before it. false: none;
+ * what begins at *resume (never 0) may be the front of one that goes on behind these bytes.
+ */
+bool journal_find_frame(struct span bytes, size_t from, size_t *found, size_t *resume);

@@ -1,31 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "state/ledger/ingest.h"
 #include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <time.h>
-#include "state/ledger/file.h"
-#include "state/ledger/journal.h"
+#include "state/ledger/tail.h"
 
 #define POLL_MS 200
 #define TROUBLE_MS 1000
-#define READ_BYTES (JOURNAL_MAX_PAYLOAD + JOURNAL_HEAD_BYTES)
-#define MAX_FILES 4096
-#define NAME_BYTES 128
-
-/* One journal file being followed. */
-struct tail {
-	struct journal_name name;
-	char file[NAME_BYTES];
-	int fd; /* -1: not open */
-	int64_t offset, size;
-	bool damaged; /* reported; left alone */
-};
+#define MAX_FILES 4096 /* followed at a time; the others wait their turn */
 
 struct ingest {
 	struct sys *sys;
@@ -33,31 +18,28 @@ struct ingest {
 	struct log *log;
 	char dir[4096];
 	int64_t epoch;
-	int lock_fd;
 	pthread_t thread;
 	pthread_mutex_t lock; /* jobs and stop */
 	pthread_cond_t wake;
 	struct ingest_job *jobs, **last_job;
 	bool stop;
 	bool epoch_over; /* the last round: our own files are done too */
-	bool trouble;    /* the store refuses; said once */
+	bool trouble;    /* said once */
 	_Atomic int64_t backlog;
-	struct tail tails[MAX_FILES];
+	struct tail_io io;
+	struct tail tails[MAX_FILES]; /* in order of age */
 	int n;
-	char *read_buf;
+	bool more; /* there are files beyond MAX_FILES */
 };
 
 static void say(struct ingest *g, enum log_level level, const char *event, const char *msg,
-	const char *file, const struct err *err)
+	const struct err *err)
 {
-	struct log_field f[2];
-	int n = 0;
+	struct log_field f = {0};
 
-	if (file != NULL)
-		f[n++] = LOG_FIELD_TEXT("file", span_of(file));
 	if (err != NULL)
-		f[n++] = LOG_FIELD_TEXT("err", span_of(err->text));
-	log_write(g->log, level, event, msg, f, n);
+		f = LOG_FIELD_TEXT("err", span_of(err->text));
+	log_write(g->log, level, event, msg, &f, err != NULL);
 }
 
 /* ---- which files there are ---- */
@@ -84,11 +66,15 @@ static bool is_followed(const struct ingest *g, const char *file)
 
 static bool follow(struct ingest *g, const char *file, struct err *err)
 {
-	struct tail t = {.fd = -1};
+	struct tail t = {.fd = -1, .bad_offset = -1};
 
-	if (!journal_read_name(file, &t.name) || strlen(file) >= NAME_BYTES ||
-		is_followed(g, file) || g->n == MAX_FILES)
+	if (!journal_read_name(file, &t.name) || strlen(file) >= sizeof(t.file) ||
+		is_followed(g, file))
 		return true;
+	if (g->n == MAX_FILES) {
+		g->more = true;
+		return true;
+	}
 	snprintf(t.file, sizeof(t.file), "%s", file);
 	if (!journal_mark_get(&g->store, span_of(file), &t.offset, err))
 		return false;
@@ -102,6 +88,7 @@ static bool look_for_files(struct ingest *g, struct err *err)
 	struct dirent *entry;
 	bool ok = true;
 
+	g->more = false;
 	if (d == NULL)
 		return err_set_errno(err, ERR_IO, g->dir);
 	while (ok && (entry = readdir(d)) != NULL)
@@ -112,107 +99,7 @@ static bool look_for_files(struct ingest *g, struct err *err)
 	return ok;
 }
 
-/* ---- one file ---- */
-
-static void path_of(const struct ingest *g, const struct tail *t, char out[JOURNAL_PATH_BYTES])
-{
-	snprintf(out, JOURNAL_PATH_BYTES, "%.4000s/%s", g->dir, t->file);
-}
-
-static void close_tail(struct ingest *g, struct tail *t)
-{
-	if (t->fd >= 0)
-		g->sys->close(g->sys, t->fd);
-	t->fd = -1;
-}
-
-/* Kept beside, for a person to look at: what follows a damaged place cannot be told from it. */
-static void set_aside(struct ingest *g, struct tail *t)
-{
-	char from[JOURNAL_PATH_BYTES], to[JOURNAL_PATH_BYTES + 16];
-
-	if (!t->damaged)
-		say(g, LOG_ERROR, "journal_damaged",
-			"a record is damaged; the file is kept with the ending .damaged", t->file,
-			NULL);
-	t->damaged = true;
-	path_of(g, t, from);
-	snprintf(to, sizeof(to), "%s.damaged", from);
-	close_tail(g, t);
-	g->sys->rename(g->sys, from, to);
-}
-
-/* The whole records in a piece, in one transaction with the mark. *used 0: none whole. */
-static bool take_batch(struct ingest *g, struct tail *t, struct span bytes, size_t *used,
-	enum journal_frame *frame, struct err *err)
-{
-	struct request_row row;
-	struct span payload;
-	size_t n;
-	bool final, ok = true;
-
-	*used = 0;
-	*frame = journal_read_frame(bytes, &payload, &n);
-	if (*frame != JOURNAL_WHOLE)
-		return true;
-	if (!store_begin(&g->store, err))
-		return false;
-	while (ok && *frame == JOURNAL_WHOLE) {
-		if (!record_read(payload, &row, &final)) {
-			*frame = JOURNAL_DAMAGED;
-			break;
-		}
-		ok = request_put(&g->store, &row, final, err);
-		*used += n;
-		*frame = journal_read_frame(span_skip(bytes, *used), &payload, &n);
-	}
-	ok = ok && journal_mark_put(&g->store, span_of(t->file), t->offset + (int64_t)*used, err) &&
-	     store_commit(&g->store, err);
-	if (!ok)
-		store_rollback(&g->store);
-	return ok;
-}
-
-/* Everything that is there now. false: the store refused. *at_end: nothing whole is left. */
-static bool read_tail(struct ingest *g, struct tail *t, enum journal_frame *frame, struct err *err)
-{
-	char path[JOURNAL_PATH_BYTES];
-	struct stat st;
-
-	*frame = JOURNAL_PARTIAL;
-	path_of(g, t, path);
-	if (t->fd < 0)
-		t->fd = g->sys->open(g->sys, path, O_RDONLY | O_CLOEXEC, 0);
-	if (t->fd < 0)
-		return errno == ENOENT || err_set_errno(err, ERR_IO, path);
-	t->size = fstat(t->fd, &st) == 0 ? st.st_size : t->size;
-	while (t->offset < t->size && *frame != JOURNAL_DAMAGED) {
-		ssize_t n = g->sys->pread(g->sys, t->fd, g->read_buf, READ_BYTES, t->offset);
-		size_t used;
-
-		if (n < 0)
-			return err_set_errno(err, ERR_IO, path);
-		if (!take_batch(g, t, span_from(g->read_buf, (size_t)n), &used, frame, err))
-			return false;
-		t->offset += (int64_t)used;
-		if (used == 0)
-			break;
-	}
-	return true;
-}
-
-/* A file that nobody writes any more and that is in the tables. */
-static bool drop(struct ingest *g, struct tail *t, struct err *err)
-{
-	char path[JOURNAL_PATH_BYTES];
-
-	path_of(g, t, path);
-	if (!journal_mark_drop(&g->store, span_of(t->file), err))
-		return false;
-	close_tail(g, t);
-	g->sys->unlink(g->sys, path);
-	return true;
-}
+/* ---- a round ---- */
 
 static bool is_finished(const struct ingest *g, int i)
 {
@@ -231,7 +118,34 @@ static void forget(struct ingest *g, int i)
 	g->n--;
 }
 
-static bool round_of(struct ingest *g, struct err *err)
+/* One file's share of a round; *gone: it is dropped. */
+static enum tail_result look_at(struct ingest *g, int i, bool *gone, struct err *err)
+{
+	struct tail *t = &g->tails[i];
+	/* Decided before reading: what is written afterwards is not missed. */
+	bool finished = is_finished(g, i);
+	enum tail_result result = tail_read(t, &g->io, finished, err);
+
+	*gone = false;
+	if (result != TAIL_TAKEN || !finished)
+		return result;
+	result = tail_drop(t, &g->io, err);
+	*gone = result == TAIL_TAKEN;
+	return result;
+}
+
+/* A file that cannot be read must not keep the others: it is said once and tried again. */
+static void on_unreadable(struct ingest *g, struct tail *t, const struct err *why)
+{
+	if (!t->unreadable)
+		say(g, LOG_ERROR, "journal_unreadable",
+			"a journal file cannot be read or removed; the others go on", why);
+	t->unreadable = true;
+	tail_close(t, g->sys);
+}
+
+/* false: the store refuses, or, when `strict`, a file cannot be read. */
+static bool round_of(struct ingest *g, bool strict, struct err *err)
 {
 	int64_t backlog = 0;
 
@@ -239,29 +153,26 @@ static bool round_of(struct ingest *g, struct err *err)
 		return false;
 	for (int i = 0; i < g->n;) {
 		struct tail *t = &g->tails[i];
-		/* Decided before reading: a file that ends afterwards is looked at again. */
-		bool finished = is_finished(g, i);
-		enum journal_frame frame;
+		enum tail_result result;
+		struct err why = {0};
+		bool gone;
 
-		if (!read_tail(g, t, &frame, err))
-			return false;
-		backlog += t->size - t->offset;
-		if (frame == JOURNAL_DAMAGED && finished) {
-			set_aside(g, t);
-			forget(g, i);
-			continue;
-		}
-		if (!finished || frame == JOURNAL_DAMAGED) {
+		if (t->done) {
 			i++;
 			continue;
 		}
-		if (t->offset < t->size)
-			say(g, LOG_WARN, "journal_torn",
-				"the last record was not written whole; nobody was answered by it",
-				t->file, NULL);
-		if (!drop(g, t, err))
-			return false;
-		forget(g, i);
+		result = look_at(g, i, &gone, &why);
+		if (result == TAIL_REFUSED || (result == TAIL_UNREADABLE && strict && !t->done))
+			return err_set(err, why.code, "%s", why.text);
+		if (result == TAIL_UNREADABLE)
+			on_unreadable(g, t, &why);
+		else
+			t->unreadable = false;
+		backlog += t->size - t->offset;
+		if (gone)
+			forget(g, i);
+		else
+			i++;
 	}
 	atomic_store(&g->backlog, backlog);
 	return true;
@@ -270,13 +181,12 @@ static bool round_of(struct ingest *g, struct err *err)
 static bool do_round(struct ingest *g)
 {
 	struct err err = {0};
-	bool ok = round_of(g, &err);
+	bool ok = round_of(g, false, &err);
 
 	if (!ok && !g->trouble)
-		say(g, LOG_ERROR, "store_down", "records wait in the journals", NULL, &err);
+		say(g, LOG_ERROR, "store_down", "records wait in the journals", &err);
 	if (ok && g->trouble)
-		say(g, LOG_INFO, "store_up", "records are taken from the journals again", NULL,
-			NULL);
+		say(g, LOG_INFO, "store_up", "records are taken from the journals again", NULL);
 	g->trouble = !ok;
 	return ok;
 }
@@ -319,6 +229,7 @@ static void *run(void *arg)
 			struct ingest_job *next = job->next;
 
 			job->run(job, &g->store);
+			store_rollback(&g->store); /* a job that failed half-way leaves none open */
 			job = next;
 		}
 		if (!stop)
@@ -334,22 +245,28 @@ static void *run(void *arg)
 static void ingest_free(struct ingest *g)
 {
 	for (int i = 0; i < g->n; i++)
-		close_tail(g, &g->tails[i]);
-	store_close(&g->store);
-	if (g->lock_fd >= 0)
-		g->sys->close(g->sys, g->lock_fd);
+		tail_close(&g->tails[i], g->sys);
+	store_close(&g->store); /* and with it the lock */
 	pthread_cond_destroy(&g->wake);
 	pthread_mutex_destroy(&g->lock);
-	free(g->read_buf);
+	free(g->io.window);
 	free(g);
 }
 
+/*
+ * What earlier epochs left, all of it, before open rows are closed: an end that is still in a file
+ * would come too late. A file that cannot be read is therefore a person's decision.
+ */
 static bool recover(struct ingest *g, struct err *err)
 {
 	int64_t closed = 0;
 	struct log_field f;
 
-	if (!round_of(g, err) || !request_close_open(&g->store, &closed, err))
+	do {
+		if (!round_of(g, true, err))
+			return false;
+	} while (g->more && g->n < MAX_FILES);
+	if (!request_close_open(&g->store, &closed, err))
 		return false;
 	f = LOG_FIELD_INT("requests", closed);
 	if (closed > 0)
@@ -358,11 +275,37 @@ static bool recover(struct ingest *g, struct err *err)
 	return true;
 }
 
+static bool prepare(struct ingest *g, const char *data_dir, struct err *err)
+{
+	struct store *s = &g->store;
+
+	if (!s->locked)
+		s->locked = store_lock(g->sys, data_dir, &s->lock_fd, err);
+	if (!s->locked || !journal_dir(data_dir, g->dir, err) || !sys_make_dir(g->sys, g->dir, err))
+		return false;
+	g->io = (struct tail_io){.sys = g->sys,
+		.store = &g->store,
+		.log = g->log,
+		.dir = g->dir,
+		.window = malloc(TAIL_WINDOW_BYTES)};
+	return g->io.window != NULL || err_set(err, ERR_NO_MEMORY, NULL);
+}
+
+static void init_wake(struct ingest *g)
+{
+	pthread_condattr_t attributes;
+
+	pthread_mutex_init(&g->lock, NULL);
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&g->wake, &attributes);
+	pthread_condattr_destroy(&attributes);
+}
+
 struct ingest *ingest_start(struct sys *sys, struct store *store, const char *data_dir,
 	int64_t epoch, struct log *log, struct err *err)
 {
 	struct ingest *g = calloc(1, sizeof(*g));
-	pthread_condattr_t attributes;
 
 	if (g == NULL) {
 		store_close(store);
@@ -372,21 +315,13 @@ struct ingest *ingest_start(struct sys *sys, struct store *store, const char *da
 	g->sys = sys;
 	g->store = *store;
 	store->db = NULL;
+	store->locked = false;
+	g->store.sys = sys;
 	g->log = log;
 	g->epoch = epoch;
-	g->lock_fd = -1;
 	g->last_job = &g->jobs;
-	pthread_mutex_init(&g->lock, NULL);
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&g->wake, &attributes);
-	pthread_condattr_destroy(&attributes);
-	g->read_buf = malloc(READ_BYTES);
-	if (g->read_buf == NULL)
-		err_set(err, ERR_NO_MEMORY, NULL);
-	else if (store_lock(sys, data_dir, &g->lock_fd, err) &&
-		 journal_dir(data_dir, g->dir, err) && sys_make_dir(sys, g->dir, err) &&
-		 recover(g, err)) {
+	init_wake(g);
+	if (prepare(g, data_dir, err) && recover(g, err)) {
 		if (pthread_create(&g->thread, NULL, run, g) == 0) {
 			pthread_setname_np(g->thread, "store");
 			return g;

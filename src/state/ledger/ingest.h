@@ -3,11 +3,12 @@
 /*
  * ingest - journals into rows: the store thread.
  *
- * Owns the SQL connection that writes. Looks at the journals every 200 ms (and when poked), puts
+ * Owns the SQL connection that writes. Looks at the journals every 200 ms (and at each job), puts
  * new records into the store in batches of one transaction with the file's mark, removes files that
  * are ingested and whose epoch is over. Idempotent: a batch that ran twice changes nothing. A torn
  * record at the end of a file of a dead epoch is where that file ends. Other work on the writing
- * connection (key changes) is run here too, by jobs.
+ * connection (key changes) is run here too, by jobs. The folder's lock (store_lock) is held from
+ * start to stop: epochs other than ours are dead.
  */
 #include "machine/base/err.h"
 #include "machine/obs/log.h"

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 
 #define ROTATE_BYTES ((int64_t)64 << 20)
 #define MAX_PENDING_BYTES (16u << 20)
+#define KEEP_PENDING_BYTES (1u << 20)
 #define RETRY_MS 200
 
 struct journal {
@@ -22,22 +24,71 @@ struct journal {
 	bool sync;
 	int fd;
 	int64_t file_bytes;
-	struct buf pending;
+	struct buf pending; /* begins with a whole record; kept until it is as safe as asked */
+	size_t sent;        /* of pending: in the file */
+	bool suspect;       /* a sync failed: what was sent may be lost, and goes to a new file */
 	struct list waiters;
 	struct loop_hook hook;
+	struct loop_task again; /* what came while callbacks ran */
 	struct timer retry;
 	bool degraded;
 	_Atomic uint64_t written;
 };
 
-static bool open_file(struct journal *j, struct err *err)
+/* The folder's entry must outlive a power cut too. */
+static bool sync_dir(struct journal *j)
+{
+	int fd = j->sys->open(j->sys, j->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	bool ok;
+
+	if (fd < 0)
+		return false;
+	ok = j->sys->sync(j->sys, fd) == 0;
+	j->sys->close(j->sys, fd);
+	return ok;
+}
+
+/* A new file, never one that was there: its end may be torn. The old one stays when it fails. */
+static bool open_next(struct journal *j, struct err *err)
 {
 	char path[JOURNAL_PATH_BYTES];
+	int fd, number = j->number;
 
-	journal_file_path(j->dir, j->epoch, j->worker, j->number, path);
-	j->fd = j->sys->open(j->sys, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	do
+		journal_file_path(j->dir, j->epoch, j->worker, ++number, path);
+	while ((fd = j->sys->open(j->sys, path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC,
+			0600)) < 0 &&
+		errno == EEXIST && number < INT_MAX);
+	if (fd < 0)
+		return err_set_errno(err, ERR_IO, path);
+	if (j->sync && !sync_dir(j)) {
+		err_set_errno(err, ERR_IO, j->dir);
+		j->sys->close(j->sys, fd);
+		j->sys->unlink(j->sys, path);
+		return false;
+	}
+	if (j->fd >= 0)
+		j->sys->close(j->sys, j->fd);
+	j->fd = fd;
+	j->number = number;
 	j->file_bytes = 0;
-	return j->fd >= 0 || err_set_errno(err, ERR_IO, path);
+	return true;
+}
+
+static void wake(struct journal *j)
+{
+	struct list ready;
+	struct list *node;
+
+	/* Those that come while these run belong to the next write. */
+	list_init(&ready);
+	while ((node = list_take_front(&j->waiters)) != NULL)
+		list_add_back(&ready, node);
+	while ((node = list_take_front(&ready)) != NULL) {
+		struct journal_waiter *w = LIST_ITEM(node, struct journal_waiter, node);
+
+		w->durable(w);
+	}
 }
 
 static void on_turn(struct loop_hook *h)
@@ -45,6 +96,16 @@ static void on_turn(struct loop_hook *h)
 	struct journal *j = LIST_ITEM(h, struct journal, hook);
 
 	if (!j->degraded)
+		journal_flush(j);
+}
+
+static void on_again(struct loop_task *t)
+{
+	struct journal *j = LIST_ITEM(t, struct journal, again);
+
+	if (j->degraded) /* the disk is asked by the timer; the answers do not wait for it */
+		wake(j);
+	else
 		journal_flush(j);
 }
 
@@ -66,15 +127,18 @@ struct journal *journal_open(
 	j->sys = l->sys;
 	j->epoch = epoch;
 	j->worker = worker;
+	j->number = -1;
+	j->fd = -1;
 	j->sync = sync;
 	buf_init(&j->pending, MAX_PENDING_BYTES);
 	list_init(&j->waiters);
 	if (!journal_dir(data_dir, j->dir, err) || !sys_make_dir(j->sys, j->dir, err) ||
-		!open_file(j, err)) {
+		!open_next(j, err)) {
 		free(j);
 		return NULL;
 	}
 	timer_init(&j->retry, l, on_retry);
+	loop_task_init(&j->again, on_again);
 	j->hook.run = on_turn;
 	loop_hook_add(l, &j->hook);
 	return j;
@@ -99,8 +163,8 @@ bool journal_put(
 	if (w != NULL) {
 		assert(list_empty(&w->node));
 		list_add_back(&j->waiters, &w->node);
-		if (j->degraded) /* the answer must not hang on a full disk */
-			timer_start(&j->retry, 0);
+		if (j->degraded)
+			loop_task_post(j->loop, &j->again);
 	}
 	return true;
 }
@@ -110,67 +174,53 @@ void journal_forget(struct journal_waiter *w)
 	list_remove(&w->node);
 }
 
-static void wake(struct journal *j)
-{
-	struct list ready;
-	struct list *node;
-
-	if (list_empty(&j->waiters))
-		return;
-	/* Those that come while these run belong to the next write. */
-	list_init(&ready);
-	while ((node = list_take_front(&j->waiters)) != NULL)
-		list_add_back(&ready, node);
-	while ((node = list_take_front(&ready)) != NULL) {
-		struct journal_waiter *w = LIST_ITEM(node, struct journal_waiter, node);
-
-		w->durable(w);
-	}
-}
-
-/* The next file begins with a whole record; the last one's number is done for the ingest. */
-static void rotate(struct journal *j)
-{
-	int old = j->fd;
-	int64_t old_bytes = j->file_bytes;
-
-	j->number++;
-	if (open_file(j, NULL)) {
-		j->sys->close(j->sys, old);
-		return;
-	}
-	j->number--;
-	j->fd = old;
-	j->file_bytes = old_bytes;
-}
-
 static bool write_all(struct journal *j)
 {
-	while (j->pending.n > 0) {
-		struct span s = buf_span(&j->pending);
+	/*
+	 * After a sync that failed the kernel counts the pages as clean: a second sync would say
+	 * yes to what is lost. So it is all written again, elsewhere; doubles are harmless.
+	 */
+	if (j->suspect) {
+		if (!open_next(j, NULL))
+			return false;
+		j->suspect = false;
+		j->sent = 0;
+	}
+	while (j->sent < j->pending.n) {
+		struct span s = span_skip(buf_span(&j->pending), j->sent);
 		ssize_t n = j->sys->write(j->sys, j->fd, s.p, s.n);
 
-		if (n < 0 && errno == EINTR)
-			continue;
 		if (n <= 0)
 			return false;
-		buf_consume(&j->pending, (size_t)n);
+		j->sent += (size_t)n;
 		j->file_bytes += n;
 		atomic_fetch_add_explicit(&j->written, (uint64_t)n, memory_order_relaxed);
 	}
-	return !j->sync || j->sys->sync(j->sys, j->fd) == 0;
+	if (j->sync && j->sys->sync(j->sys, j->fd) != 0) {
+		j->suspect = true;
+		return false;
+	}
+	buf_consume(&j->pending, j->sent);
+	j->sent = 0;
+	if (j->pending.cap > KEEP_PENDING_BYTES)
+		buf_done(&j->pending);
+	return true;
 }
 
 void journal_flush(struct journal *j)
 {
-	if (j->pending.n > 0 || j->degraded) {
+	if (j->pending.n > 0) {
 		j->degraded = !write_all(j);
 		if (j->degraded)
 			timer_start(&j->retry, RETRY_MS);
 		else if (j->file_bytes >= ROTATE_BYTES)
-			rotate(j);
+			open_next(j, NULL); /* when it cannot be made, this one grows on */
 	}
+	if (list_empty(&j->waiters))
+		return;
 	wake(j);
+	if (j->pending.n > 0)
+		loop_task_post(j->loop, &j->again);
 }
 
 bool journal_ok(const struct journal *j)
@@ -189,6 +239,7 @@ void journal_close(struct journal *j)
 		return;
 	journal_flush(j);
 	loop_hook_remove(&j->hook);
+	loop_task_cancel(&j->again);
 	timer_done(&j->retry);
 	j->sys->close(j->sys, j->fd);
 	buf_done(&j->pending);

@@ -19,34 +19,34 @@ static bool add(__int128 *sum, int64_t units, int64_t price)
 {
 	if (units == 0)
 		return true;
-	if (price < 0)
+	if (units < 0 || units > LLM_MAX_COUNT || price < 0)
 		return false;
-	*sum += (__int128)units * price;
+	*sum += (__int128)units * price; /* at most 2^103: seven of them fit */
 	return true;
-}
-
-/* A class without a price of its own is charged as the one it is a kind of. */
-static int64_t either(int64_t own, int64_t general)
-{
-	return own >= 0 ? own : general;
 }
 
 bool price_of(const struct llm_model *m, const struct llm_usage *u, int64_t *nusd)
 {
-	const struct llm_price *p = row_for(m, llm_usage_input(u));
+	const struct llm_price *p;
 	int64_t text_output = u->output - u->output_audio;
 	__int128 sum = 0;
 
-	if (text_output < 0)
-		text_output = 0;
+	if (m == NULL)
+		return false;
+	p = row_for(m, llm_usage_input(u));
+	if (text_output < 0) /* a part is never more than its whole */
+		return false;
+	/*
+	 * Only a read from a cache may stand in for an unknown price: it costs no more than other
+	 * input. Writes and sound cost more, and would be charged too little.
+	 */
 	if (!add(&sum, u->input_uncached, p->input) ||
-		!add(&sum, u->cache_read, either(p->cache_read, p->input)) ||
-		!add(&sum, u->cache_write_5m, either(p->cache_write_5m, p->input)) ||
-		!add(&sum, u->cache_write_1h,
-			either(p->cache_write_1h, either(p->cache_write_5m, p->input))) ||
-		!add(&sum, u->input_audio, either(p->input_audio, p->input)) ||
+		!add(&sum, u->cache_read, p->cache_read >= 0 ? p->cache_read : p->input) ||
+		!add(&sum, u->cache_write_5m, p->cache_write_5m) ||
+		!add(&sum, u->cache_write_1h, p->cache_write_1h) ||
+		!add(&sum, u->input_audio, p->input_audio) ||
 		!add(&sum, text_output, p->output) ||
-		!add(&sum, u->output_audio, either(p->output_audio, p->output)))
+		!add(&sum, u->output_audio, p->output_audio))
 		return false;
 	sum = (sum + MILLION / 2) / MILLION; /* half up, once */
 	if (sum > INT64_MAX)
