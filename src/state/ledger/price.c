@@ -19,23 +19,31 @@ static bool add(__int128 *sum, int64_t units, int64_t price)
 {
 	if (units == 0)
 		return true;
-	if (units < 0 || units > LLM_MAX_COUNT || price < 0)
+	if (price < 0)
 		return false;
 	*sum += (__int128)units * price; /* at most 2^103: seven of them fit */
 	return true;
 }
 
+static bool in_range(const struct llm_usage *u)
+{
+	const int64_t units[] = {u->input_uncached, u->cache_read, u->cache_write_5m,
+		u->cache_write_1h, u->input_audio, u->output, u->output_audio};
+
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+		if (units[i] < 0 || units[i] > LLM_MAX_COUNT)
+			return false;
+	return u->output_audio <= u->output;
+}
+
 bool price_of(const struct llm_model *m, const struct llm_usage *u, int64_t *nusd)
 {
 	const struct llm_price *p;
-	int64_t text_output = u->output - u->output_audio;
 	__int128 sum = 0;
 
-	if (m == NULL)
+	if (m == NULL || !in_range(u))
 		return false;
 	p = row_for(m, llm_usage_input(u));
-	if (text_output < 0) /* a part is never more than its whole */
-		return false;
 	/*
 	 * Only a read from a cache may stand in for an unknown price: it costs no more than other
 	 * input. Writes and sound cost more, and would be charged too little.
@@ -45,7 +53,7 @@ bool price_of(const struct llm_model *m, const struct llm_usage *u, int64_t *nus
 		!add(&sum, u->cache_write_5m, p->cache_write_5m) ||
 		!add(&sum, u->cache_write_1h, p->cache_write_1h) ||
 		!add(&sum, u->input_audio, p->input_audio) ||
-		!add(&sum, text_output, p->output) ||
+		!add(&sum, u->output - u->output_audio, p->output) ||
 		!add(&sum, u->output_audio, p->output_audio))
 		return false;
 	sum = (sum + MILLION / 2) / MILLION; /* half up, once */

@@ -4,7 +4,11 @@
 #include "meaning/llm/catalog.h"
 #include "meaning/llm/usage.h"
 
-/* false: a class that was used has no known price (or there is no model): cost unknown. */
+/*
+ * false: a class that was used has no known price (or there is no model): cost unknown. A read from
+ * a cache without a price of its own is charged as input, which it never costs more than. Counts
+ * are 0 .. LLM_MAX_COUNT; others, and a cost beyond int64_t, are unknown too.
+ */
 bool price_of(const struct llm_model *m, const struct llm_usage *u, int64_t *nusd);
 
 /* nano-USD as decimal USD without trailing zeros: 198000 -> "0.000198". Returns a span of `out`. */
