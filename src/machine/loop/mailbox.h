@@ -17,5 +17,6 @@ struct mail {
 struct mailbox;
 
 struct mailbox *mailbox_new(struct loop *l, struct err *err);
-void mailbox_free(struct mailbox *b); /* on the loop's thread; mails still inside are run first */
+void mailbox_free(struct mailbox *b); /* on the loop's thread, when nobody posts any more; mails
+					 inside are run first */
 void mailbox_post(struct mailbox *b, struct mail *m);

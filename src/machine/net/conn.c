@@ -96,7 +96,7 @@ static void stop_reading(struct conn *c)
 }
 
 /* The owner is told once; it may close the stream in the call. status 0: an orderly end. */
-static void end(struct conn *c, int status)
+__attribute__((noinline, cold)) static void end(struct conn *c, int status)
 {
 	struct err err = {0};
 

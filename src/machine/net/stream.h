@@ -22,12 +22,14 @@ struct stream;
 struct stream_events {
 	void (*read)(void *user, struct span bytes);
 	/*
-	 * No more reads: the peer's orderly end (err NULL; over TLS only after close_notify or, marked
-	 * by truncated, without it) or a failure. Called once. Writing may still be possible after
-	 * an orderly end. The owner still calls stream_close or stream_reset.
+	 * No more reads: the peer's orderly end (err NULL) or a failure; an end of TLS without
+	 * close_notify is a failure, because anyone could have cut it there. Called once. Writing
+	 * may still be possible after an orderly end. The owner still calls stream_close or
+	 * stream_reset.
 	 */
 	void (*end)(void *user, const struct err *err);
-	void (*drain)(void *user); /* pending became 0 after a write that had left something pending */
+	void (*drain)(
+		void *user); /* pending became 0 after a write that had left something pending */
 };
 
 struct stream_ops {
@@ -44,8 +46,8 @@ struct stream {
 	const struct stream_events *events;
 	void *user;
 	struct loop *loop;
-	bool ended;  /* `end` was called or is due */
-	bool broken; /* a write failed; `end` will say so */
+	bool ended;    /* `end` was called or is due */
+	bool broken;   /* a write failed; `end` will say so */
 	char peer[64]; /* "203.0.113.7:443", "[2001:db8::1]:443" or "unix"; for logs */
 };
 
@@ -62,7 +64,8 @@ static inline void stream_pause(struct stream *s)
 {
 	s->ops->pause(s);
 }
-/* One system call for all spans where the peer takes them. false: broken, nothing more will leave. */
+/* One system call for all spans where the peer takes them. false: broken, nothing more will leave.
+ */
 static inline bool stream_write(struct stream *s, const struct span *v, int n)
 {
 	return s->ops->write(s, v, n);
@@ -71,7 +74,10 @@ static inline size_t stream_pending(const struct stream *s)
 {
 	return s->ops->pending(s);
 }
-/* Lets what is pending leave (for at most 5 s), then ends the stream. The pointer is gone. */
+/*
+ * Lets what is pending leave (for at most 5 s), then ends the stream; what the peer still sends is
+ * dropped (for at most 2 s), so that unread input destroys no answer. The pointer is gone.
+ */
 static inline void stream_close(struct stream *s)
 {
 	if (s != NULL)

@@ -12,6 +12,9 @@
 #define RECORD_BYTES 16384
 #define MAX_HELD_BYTES (4 * LOOP_READ_BYTES)
 
+/* Has a struct err, whose filling with zeros a read should not pay for. */
+#define COLD __attribute__((noinline, cold))
+
 enum tls_state {
 	TLS_SHAKING,
 	TLS_OPEN,
@@ -113,10 +116,11 @@ static void give_up(struct tls_handshake *t)
 }
 
 /* What OpenSSL complains about, as a person has to act on it. */
-static void explain(struct tls_handshake *t, const char *doing, struct err *err)
+static void explain(
+	struct tls_handshake *t, const char *doing, unsigned long number, struct err *err)
 {
 	long verdict = SSL_get_verify_result(t->ssl);
-	const char *reason = ERR_reason_error_string(ERR_peek_error());
+	const char *reason = ERR_reason_error_string(number);
 	const char *who = t->owner.host != NULL ? t->owner.host : t->s.peer;
 
 	ERR_clear_error();
@@ -124,12 +128,14 @@ static void explain(struct tls_handshake *t, const char *doing, struct err *err)
 		err_set(err, ERR_UPSTREAM_UNREACHABLE, "%s: the certificate is refused: %s", who,
 			X509_verify_cert_error_string(verdict));
 	else
-		err_set(err, t->owner.host != NULL ? ERR_UPSTREAM_UNREACHABLE : ERR_IO,
+		err_set(err,
+			t->owner.host != NULL && t->state == TLS_SHAKING ? ERR_UPSTREAM_UNREACHABLE
+									 : ERR_IO,
 			"%s with %s: %s", doing, who, reason != NULL ? reason : "failed");
 }
 
 /* Tells the owner of the handshake that there will be no stream. From the loop only. */
-static void fail_handshake(struct tls_handshake *t, const struct err *why)
+COLD static void fail_handshake(struct tls_handshake *t, const struct err *why)
 {
 	struct err err = *why;
 	const struct tls_handshake_events *done = t->done;
@@ -152,6 +158,17 @@ static void end(struct tls_handshake *t, const struct err *why)
 		t->s.events->end(t->s.user, why);
 }
 
+COLD static void fail_memory(struct tls_handshake *t)
+{
+	struct err err = {0};
+
+	err_set(&err, ERR_NO_MEMORY, NULL);
+	if (t->state == TLS_SHAKING)
+		fail_handshake(t, &err);
+	else
+		end(t, &err);
+}
+
 /* A pausing owner is told of the end when it resumes. */
 static void end_behind_reads(struct tls_handshake *t, const struct err *why)
 {
@@ -171,9 +188,16 @@ static void end_behind_reads(struct tls_handshake *t, const struct err *why)
 
 /* --- reading --- */
 
-static void shake(struct tls_handshake *t)
+COLD static void fail_shaking(struct tls_handshake *t)
 {
 	struct err err = {0};
+
+	explain(t, "TLS handshake", ERR_peek_error(), &err);
+	fail_handshake(t, &err);
+}
+
+static void shake(struct tls_handshake *t)
+{
 	int result, why;
 
 	ERR_clear_error();
@@ -189,8 +213,7 @@ static void shake(struct tls_handshake *t)
 	} else if (why == SSL_ERROR_WANT_READ) {
 		flush(t);
 	} else {
-		explain(t, "TLS handshake", &err);
-		fail_handshake(t, &err);
+		fail_shaking(t);
 	}
 }
 
@@ -210,24 +233,29 @@ static int decrypt(struct tls_handshake *t, char *text, size_t *n)
 	return SSL_ERROR_NONE;
 }
 
+/* Decrypting failed: behind what was read before, the stream ends. */
+COLD static void fail_reading(struct tls_handshake *t, unsigned long number)
+{
+	struct err err = {0};
+
+	explain(t, "TLS", number, &err);
+	end_behind_reads(t, &err);
+}
+
 /* Gives plaintext while the owner wants it. */
 static void deliver(struct tls_handshake *t)
 {
 	char *text = loop_scratch(t->s.loop, LOOP_SCRATCH_PLAIN);
-	struct err err = {0};
 
 	if (text == NULL) {
-		err_set(&err, ERR_NO_MEMORY, NULL);
-		end(t, &err);
+		fail_memory(t);
 		return;
 	}
 	while (t->resumed && !t->gone && t->state == TLS_OPEN) {
 		size_t n;
 		int why = decrypt(t, text, &n);
+		unsigned long number = why == SSL_ERROR_SSL ? ERR_peek_error() : 0;
 
-		if (why != SSL_ERROR_NONE && why != SSL_ERROR_WANT_READ &&
-			why != SSL_ERROR_ZERO_RETURN)
-			explain(t, "TLS", &err);
 		flush(t);
 		if (n > 0)
 			t->s.events->read(t->s.user, span_from(text, n));
@@ -236,7 +264,7 @@ static void deliver(struct tls_handshake *t)
 		if (why == SSL_ERROR_ZERO_RETURN)
 			end_behind_reads(t, NULL);
 		else if (why != SSL_ERROR_NONE)
-			end_behind_reads(t, &err);
+			fail_reading(t, number);
 	}
 }
 
@@ -253,16 +281,10 @@ static void work(struct tls_handshake *t)
 
 static bool hold(struct tls_handshake *t, struct span bytes)
 {
-	struct err err = {0};
-
 	if (bytes.n == 0 || t->state == TLS_ENDED || buf_append(&t->held, bytes))
 		return true;
-	err_set(&err, ERR_NO_MEMORY, NULL);
 	t->busy = true;
-	if (t->state == TLS_SHAKING)
-		fail_handshake(t, &err);
-	else
-		end(t, &err);
+	fail_memory(t);
 	t->busy = false;
 	return false;
 }
@@ -397,11 +419,11 @@ static void tls_pause(struct stream *s)
 }
 
 /* The stream cannot go on for a reason of our own; told from the loop. */
-static bool break_off(struct tls_handshake *t)
+COLD static bool break_off(struct tls_handshake *t)
 {
 	struct err err = {0};
 
-	explain(t, "TLS", &err);
+	explain(t, "TLS", ERR_peek_error(), &err);
 	t->s.broken = true;
 	if (t->state == TLS_OPEN && t->why == NULL) {
 		t->why = malloc(sizeof(*t->why));
@@ -577,7 +599,7 @@ struct tls_handshake *tls_connect(struct tls_context *c, struct stream *raw, con
 	}
 	flush(t);
 	if (result != 1 && SSL_get_error(t->ssl, result) != SSL_ERROR_WANT_READ) {
-		explain(t, "TLS handshake", t->why);
+		explain(t, "TLS handshake", ERR_peek_error(), t->why);
 		loop_task_post(raw->loop, &t->task);
 		return t;
 	}
