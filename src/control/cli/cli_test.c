@@ -56,13 +56,14 @@ static void read_back(const char *path, char *text, size_t size)
 static int run_line(const char *line, const char *to)
 {
 	static char words[4096];
-	char *argv[MAX_ARGS + 1] = {NULL};
+	char *argv[MAX_ARGS + 1] = {NULL}, *rest;
 	int argc = 0, saved[2] = {dup(STDOUT_FILENO), dup(STDERR_FILENO)}, code;
 	int fds[2] = {open(to, O_RDWR | O_CREAT | O_TRUNC, 0600),
 		open("err", O_RDWR | O_CREAT | O_TRUNC, 0600)};
 
 	snprintf(words, sizeof(words), "sluice %s", line);
-	for (char *w = strtok(words, " "); w != NULL && argc < MAX_ARGS; w = strtok(NULL, " "))
+	for (char *w = strtok_r(words, " ", &rest); w != NULL && argc < MAX_ARGS;
+		w = strtok_r(NULL, " ", &rest))
 		argv[argc++] = w;
 	fflush(stdout);
 	fflush(stderr);
