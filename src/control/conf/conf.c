@@ -61,12 +61,13 @@ static bool put_text(
 {
 	struct arena a;
 	struct yaml_node *tree;
+	const char *name = file != NULL ? file : "(built in)";
 	bool ok = false;
 
 	if (text.n > CONF_MAX_BYTES)
-		return err_set(err, ERR_CONFIG, "%s: larger than %d bytes", file, CONF_MAX_BYTES);
+		return err_set(err, ERR_CONFIG, "%s: larger than %d bytes", name, CONF_MAX_BYTES);
 	arena_init(&a, TREE_ARENA_BYTES);
-	tree = yaml_read(&a, file != NULL ? file : "(built in)", text, err);
+	tree = yaml_read(&a, name, text, err);
 	if (tree != NULL)
 		ok = read_tree(sys, c, file, tree, err);
 	arena_done(&a);
