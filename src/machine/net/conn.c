@@ -111,6 +111,24 @@ __attribute__((noinline, cold)) static void end(struct conn *c, int status)
 	c->s.events->end(c->s.user, &err);
 }
 
+/*
+ * libuv takes a hang-up behind the last bytes for an end without asking the socket: a connection
+ * that was reset would look complete.
+ */
+static int true_end(struct conn *c)
+{
+	int error = 0;
+	socklen_t n = sizeof(error);
+	uv_os_fd_t fd;
+
+	if (c->s.broken)
+		return c->error;
+	if (uv_fileno(&c->uv.handle, &fd) == 0 &&
+		getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &n) == 0 && error != 0)
+		return uv_translate_sys_error(error);
+	return 0;
+}
+
 static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
 {
 	struct conn *c = stream->data;
@@ -128,7 +146,7 @@ static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
 	if (c->state == CONN_LINGERING)
 		enter(c, CONN_CLOSED);
 	else if (c->state == CONN_OPEN)
-		end(c, c->s.broken ? c->error : nread == UV_EOF ? 0 : (int)nread);
+		end(c, nread == UV_EOF || c->s.broken ? true_end(c) : (int)nread);
 }
 
 static void conn_resume(struct stream *s)

@@ -302,6 +302,19 @@ static void a_reset_is_reported_as_a_failure(void **state)
 	finish();
 }
 
+/* The bytes and the reset are there before the loop looks. */
+static void a_reset_right_behind_bytes_is_no_orderly_end(void **state)
+{
+	open_tcp();
+	probe_resume(&p);
+	probe_turns();
+	send_peer("half an answer");
+	reset_peer();
+	WAIT(p.ends == 1);
+	assert_int_equal(p.end.code, ERR_IO);
+	finish();
+}
+
 static void a_failed_write_is_reported_once_and_from_the_loop(void **state)
 {
 	for (int resumed = 0; resumed < 2; resumed++) {
@@ -553,6 +566,7 @@ int main(void)
 		PROBE_TEST(a_write_past_the_bound_breaks_the_stream),
 		PROBE_TEST(an_orderly_end_leaves_writing_possible),
 		PROBE_TEST(a_reset_is_reported_as_a_failure),
+		PROBE_TEST(a_reset_right_behind_bytes_is_no_orderly_end),
 		PROBE_TEST(a_failed_write_is_reported_once_and_from_the_loop),
 		PROBE_TEST(the_peers_last_words_are_read_after_a_failed_write),
 		PROBE_TEST(a_paused_stream_reads_nothing),

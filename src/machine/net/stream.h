@@ -83,7 +83,10 @@ static inline void stream_close(struct stream *s)
 	if (s != NULL)
 		s->ops->close(s);
 }
-/* Drops what is pending and resets the connection (RST on TCP). The pointer is gone. */
+/*
+ * Drops what is pending and resets the connection (RST on TCP; a UNIX socket has only its end to
+ * show). The pointer is gone.
+ */
 static inline void stream_reset(struct stream *s)
 {
 	if (s != NULL)
