@@ -391,6 +391,10 @@ static void test_keys_find_the_data_directory(void **state)
 	assert_int_equal(run("keys create --name a -c k.yaml"), CLI_DONE);
 	assert_int_equal(access("d2/sluice.db", F_OK), 0);
 	assert_int_equal(run("keys list -c none.yaml"), CLI_CONFIG);
+	/* Nothing is named, nothing is there: nothing is made. */
+	assert_int_equal(run("keys create --name a"), CLI_NOT_FOUND);
+	assert_has(err_out, "name it: -c FILE or --data-dir DIR");
+	assert_int_equal(access("data", F_OK), -1);
 	write_text("k.yaml", "data_dir: [\n");
 	assert_int_equal(run("keys list -c k.yaml"), CLI_CONFIG);
 }

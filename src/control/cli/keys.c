@@ -14,11 +14,15 @@
 
 /* ---- where ---- */
 
-/* --data-dir, else what -c or ./sluice.yaml says, else what `serve --dev` uses. */
+/*
+ * --data-dir, else what -c or ./sluice.yaml says, else what `serve --dev` uses; that last one is
+ * not made by a command that somebody gave in the wrong directory.
+ */
 static bool open_admin(const struct call *c, struct admin *a, bool make, struct err *err)
 {
 	const char *given = call_flag(c, "data-dir");
 	const char *file = call_flag(c, "config");
+	const char *variable = getenv("SLUICE_DATA_DIR");
 	struct err none = {0};
 	char dir[4096];
 
@@ -26,6 +30,7 @@ static bool open_admin(const struct call *c, struct admin *a, bool make, struct 
 		return admin_open(a, &sys_real, given, make, err);
 	if (file == NULL)
 		file = call_config(c, &none);
+	make = make && (file != NULL || (variable != NULL && variable[0] != '\0'));
 	return conf_find_data_dir(&sys_real, file, dir, sizeof(dir), err) &&
 	       admin_open(a, &sys_real, dir, make, err);
 }
@@ -211,7 +216,7 @@ int run_keys_create(struct call *c)
 		!read_expiry(c, &wanted.expires_ms, &err))
 		return call_fail(c, "wrong use", &err, "sluice keys create --help");
 	if (!open_admin(c, &a, true, &err))
-		return call_fail(c, "no key was made", &err, NULL);
+		return call_fail(c, "no key was made", &err, where_todo(&err));
 	ok = admin_create_key(&a, &wanted, &made, text, &err);
 	admin_close(&a);
 	if (!ok) {
