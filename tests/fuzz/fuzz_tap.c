@@ -149,6 +149,7 @@ static void feed_stream(
 			break;
 		buf_clear(&out);
 		buf_clear(&plain_out);
+		plain.template.known = false;
 		verdict = d->tap(&t, name, data, &out);
 		assert(verdict == d->tap(&plain, name, data, &plain_out));
 		/* What is no JSON can be so for two reasons at once. */

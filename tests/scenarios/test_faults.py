@@ -200,8 +200,8 @@ def test_an_answer_before_the_body_was_read_is_relayed(world):
     assert world.ask("chat", "openai", "words=3", False)[0].status_code == 200
 
 
-def test_a_trickle_is_ended_by_the_idle_timer_not_served_for_ever(world):
-    """U-27: one byte a second is no progress."""
+def test_a_trickle_is_not_served_for_ever(world):
+    """U-27: a body that comes at three bytes a second is ended by a timer."""
     answer, entered, bill = world.ask("chat", "openai", "words=2000+body_rate=3", False)
     assert answer.status_code == 504, answer.text[:300]
 
