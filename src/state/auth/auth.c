@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include "machine/base/text.h"
 #include "machine/crypto/hash.h"
 
 #define PREFIX "sk-sluice-"
@@ -48,14 +49,16 @@ static bool random_digits(struct sys *sys, char *out, size_t n)
 	size_t made = 0;
 
 	while (made < n) {
-		if (!sys->random(sys, bytes, sizeof(bytes)))
-			return false;
+		if (!sys->random(sys, bytes, sizeof(bytes))) {
+			hash_wipe(out, made);
+			break;
+		}
 		for (size_t i = 0; i < sizeof(bytes) && made < n; i++)
 			if (bytes[i] < 248)
 				out[made++] = base62[bytes[i] % 62];
 	}
 	hash_wipe(bytes, sizeof(bytes));
-	return true;
+	return made == n;
 }
 
 bool auth_make(struct sys *sys, const char *name, enum permission manage,
@@ -72,6 +75,8 @@ bool auth_make(struct sys *sys, const char *name, enum permission manage,
 		if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f)
 			return err_set(err, ERR_BAD_REQUEST,
 				"a key's name may not hold control characters");
+	if (!text_is_utf8(span_from(name, n)))
+		return err_set(err, ERR_BAD_REQUEST, "a key's name must be UTF-8");
 	*row = (struct key_row){.manage = manage,
 		.completions = completions,
 		.created_ms = sys->wall_ms(sys),
@@ -148,6 +153,7 @@ bool auth_read_headers(struct span authorization, struct span x_api_key, struct 
 struct auth_table *auth_table_new(struct err *err)
 {
 	struct auth_table *t = calloc(1, sizeof(*t));
+	pthread_rwlockattr_t attributes;
 
 	if (t != NULL) {
 		t->n_slots = FIRST_SLOTS;
@@ -158,7 +164,11 @@ struct auth_table *auth_table_new(struct err *err)
 		err_set(err, ERR_NO_MEMORY, NULL);
 		return NULL;
 	}
-	pthread_rwlock_init(&t->lock, NULL);
+	/* Else a deletion could wait as long as requests keep coming. */
+	pthread_rwlockattr_init(&attributes);
+	pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(&t->lock, &attributes);
+	pthread_rwlockattr_destroy(&attributes);
 	return t;
 }
 
@@ -353,6 +363,7 @@ bool auth_find(struct auth_table *t, struct span key, int64_t now_ms, struct aut
 {
 	static const uint8_t nobody[HASH_SHA256_BYTES];
 	uint8_t digest[HASH_SHA256_BYTES];
+	struct auth_identity found = {0};
 	const struct slot *slot;
 	bool known, expired = false;
 
@@ -366,10 +377,10 @@ bool auth_find(struct auth_table *t, struct span key, int64_t now_ms, struct aut
 		slot->used;
 	if (known) {
 		expired = slot->row.expires_ms != 0 && slot->row.expires_ms <= now_ms;
-		out->key_id = slot->row.id;
-		out->manage = slot->row.manage;
-		out->completions = slot->row.completions;
-		memcpy(out->name, slot->row.name, sizeof(out->name));
+		found.key_id = slot->row.id;
+		found.manage = slot->row.manage;
+		found.completions = slot->row.completions;
+		memcpy(found.name, slot->row.name, sizeof(found.name));
 	}
 	pthread_rwlock_unlock(&t->lock);
 	if (!known)
@@ -377,6 +388,7 @@ bool auth_find(struct auth_table *t, struct span key, int64_t now_ms, struct aut
 			"Invalid authorization token: this key is not known here, or was deleted");
 	if (expired)
 		return err_set(err, ERR_KEY_REFUSED,
-			"Invalid authorization token: key \"%s\" has expired", out->name);
+			"Invalid authorization token: key \"%s\" has expired", found.name);
+	*out = found;
 	return true;
 }
