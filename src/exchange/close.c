@@ -73,6 +73,12 @@ static bool is_provider_fault(enum err_code code)
 	}
 }
 
+/* The client has our head, or will get it with events that wait for the journal. */
+static bool is_promised(const struct exchange *x)
+{
+	return x->begun || (x->answer == ANSWER_STREAM && x->held.n > 0);
+}
+
 static void judge(struct exchange *x)
 {
 	if (x->err.code == ERR_OK) {
@@ -80,7 +86,7 @@ static void judge(struct exchange *x)
 		x->status = 200;
 		return;
 	}
-	if (x->begun)
+	if (is_promised(x))
 		x->status = 200;
 	else if (x->err_from_provider && x->status == 529)
 		x->status = x->dialect->status(&x->err);
@@ -90,7 +96,7 @@ static void judge(struct exchange *x)
 				    : x->dialect->status(&x->err);
 	if (x->err.code == ERR_CLIENT_GONE)
 		x->outcome = OUTCOME_CANCELLED;
-	else if (x->begun)
+	else if (is_promised(x))
 		x->outcome = OUTCOME_INTERRUPTED;
 	else if (x->err_from_provider || is_provider_fault(x->err.code))
 		x->outcome = OUTCOME_PROVIDER_ERROR;
@@ -249,17 +255,15 @@ enum move step_finish(struct exchange *x)
 {
 	timer_stop(&x->timer);
 	if (x->request != NULL) {
-		if (x->begun)
+		if (is_promised(x)) {
+			if (!x->begun) /* the whole stream came in one read: all leaves together */
+				relay_begin_answer(x);
 			end_stream(x);
-		else if (x->err.code != ERR_OK)
+		} else if (x->err.code != ERR_OK) {
 			answer_error(x);
-		else if (x->answer == ANSWER_STREAM) {
-			/* The whole stream came in one read: head, events and end leave together.
-			 */
-			relay_begin_answer(x);
-			end_stream(x);
-		} else
+		} else {
 			answer_plain(x);
+		}
 		x->request = NULL;
 	}
 	meters_end(x);

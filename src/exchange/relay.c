@@ -4,7 +4,7 @@
 #include "state/ledger/price.h"
 
 #define LINGER_MS 1000
-#define MAX_PIECES 64
+#define MAX_OUT_BYTES (256u << 10) /* kept from read to read */
 
 static const struct http_call_events call_events;
 
@@ -142,17 +142,6 @@ static void on_head(void *user, const struct http_head *head)
 
 /* ---- streams ---- */
 
-/* What one read leaves to be written, in order: parts of the read itself, and of env->out. */
-struct pieces {
-	struct exchange *x;
-	struct span bytes; /* the read */
-	struct {
-		const char *p; /* NULL: in env->out */
-		size_t off, n;
-	} v[MAX_PIECES];
-	int n;
-};
-
 void relay_begin_answer(struct exchange *x)
 {
 	struct reply reply __attribute__((uninitialized));
@@ -188,122 +177,76 @@ void relay_client_drained(struct exchange *x)
 		http_call_resume(x->call);
 }
 
-static void flush(struct pieces *out)
+/*
+ * The events of one read are gathered in env->out and leave in one write when the read is at its
+ * end: it is empty between reads, so that the exchanges of a worker share it.
+ */
+static void flush(struct exchange *x)
 {
-	struct exchange *x = out->x;
-	struct buf *made = &x->env->out;
-	struct span v[MAX_PIECES] __attribute__((uninitialized));
+	struct span v = buf_span(&x->env->out);
 
-	for (int i = 0; i < out->n; i++)
-		v[i] = (struct span){
-			out->v[i].p != NULL ? out->v[i].p : buf_span(made).p + out->v[i].off,
-			out->v[i].n};
-	if (out->n > 0) {
+	if (v.n > 0) {
 		if (!x->begun)
 			relay_begin_answer(x);
-		request_write(x->request, v, out->n);
+		request_write(x->request, &v, 1);
 		x->last_ms = loop_now_ms(x->env->loop);
 		pull(x);
 	}
-	out->n = 0;
-	buf_clear(made);
+	buf_clear(&x->env->out);
+	if (x->env->out.cap > MAX_OUT_BYTES)
+		buf_done(&x->env->out);
 }
 
-static void add(struct pieces *out, const char *p, size_t off, size_t n)
+/* From here on output waits for the journal, and what this read gathered with it. */
+static void gate(struct exchange *x)
 {
-	if (out->n > 0) {
-		size_t last = (size_t)out->n - 1;
-
-		if (p != NULL && out->v[last].p != NULL && out->v[last].p + out->v[last].n == p) {
-			out->v[last].n += n;
-			return;
-		}
-		if (p == NULL && out->v[last].p == NULL &&
-			out->v[last].off + out->v[last].n == off) {
-			out->v[last].n += n;
-			return;
-		}
-	}
-	/* on_event makes room before it writes to env->out: a flush here would empty that. */
-	assert(out->n < MAX_PIECES);
-	out->v[out->n].p = p;
-	out->v[out->n].off = off;
-	out->v[out->n].n = n;
-	out->n++;
-}
-
-static void add_event(struct pieces *out, const struct sse_event *ev, bool replaced, size_t off)
-{
-	struct exchange *x = out->x;
-	struct buf *made = &x->env->out;
-	const char *p = ev->raw.p;
-
-	if (x->gated) {
-		struct span s = replaced ? span_skip(buf_span(made), off) : ev->raw;
-
-		if (!buf_append(&x->held, s))
-			err_set(&x->err, ERR_NO_MEMORY, NULL);
-		if (replaced)
-			made->n = off;
-		return;
-	}
-	if (replaced) {
-		add(out, NULL, off, made->n - off);
-	} else if (p >= out->bytes.p && p + ev->raw.n <= out->bytes.p + out->bytes.n) {
-		add(out, p, 0, ev->raw.n);
-	} else if (buf_append(made, ev->raw)) { /* the reader's own buffer: used again soon */
-		add(out, NULL, off, ev->raw.n);
-	} else {
+	x->gated = true;
+	if (!buf_append(&x->held, buf_span(&x->env->out)))
 		err_set(&x->err, ERR_NO_MEMORY, NULL);
-	}
+	buf_clear(&x->env->out);
 }
 
 static bool on_event(void *user, const struct sse_event *ev)
 {
-	struct pieces *out = user;
-	struct exchange *x = out->x;
+	struct exchange *x = user;
+	struct buf *out = &x->env->out;
 	struct tap *t = &x->tap;
-	enum tap_verdict verdict;
-	size_t off;
+	bool promised = x->begun || x->gated || out->n > 0;
+	enum tap_verdict verdict = TAP_PASS;
 
 	if (t->terminal || x->err.code != ERR_OK)
 		return false;
-	if (out->n == MAX_PIECES)
-		flush(out);
-	if (ev->data.p == NULL) {
-		/* A comment is no answer yet: our head waits for the first event. */
-		if (x->begun || out->n > 0)
-			add_event(out, ev, false, x->env->out.n);
-		return x->err.code == ERR_OK;
-	}
-	off = x->env->out.n;
 	t->final_usage = false;
-	verdict = x->dialect->tap(t, ev->name, ev->data, &x->env->out);
-	if (x->env->out.failed) {
-		err_set(&x->err, ERR_NO_MEMORY, NULL);
-		return false;
-	}
+	if (ev->data.p != NULL)
+		verdict = x->dialect->tap(t, ev->name, ev->data, out);
+	else if (!promised) /* a comment is no answer yet: our head waits for the first event */
+		verdict = TAP_DROP;
 	if (t->error.code != ERR_OK) {
 		x->err = t->error;
 		x->err_from_provider = true;
-		if (!x->begun && out->n == 0)
-			return false; /* nothing was promised yet: a proper status can still be
-					 given */
-		x->gated = x->error_sent = true;
+		if (!promised) { /* a proper status can still be given */
+			buf_clear(out);
+			return false;
+		}
+		x->error_sent = true;
 	}
-	if (t->final_usage)
-		x->final_usage = true;
-	if (t->terminal || t->final_usage)
-		x->gated = true;
-	if (verdict != TAP_DROP)
-		add_event(out, ev, verdict == TAP_REPLACE, off);
+	if (verdict == TAP_PASS)
+		buf_append(out, ev->raw);
+	if (out->failed) {
+		err_set(&x->err, ERR_NO_MEMORY, NULL);
+		return false;
+	}
+	x->final_usage |= t->final_usage;
+	if (x->gated || t->terminal || t->final_usage || x->error_sent)
+		gate(x);
 	return x->err.code == ERR_OK && !t->terminal;
 }
 
-/* After a read (or the end): on to settle, to a checkpoint, or wait for more. */
+/* On to settle, to a checkpoint, or wait for more. */
 static void after_events(struct exchange *x)
 {
 	if (x->err.code != ERR_OK) {
+		flush(x);
 		relay_cancel(x);
 		exchange_fail(x);
 	} else if (x->tap.terminal) {
@@ -315,36 +258,25 @@ static void after_events(struct exchange *x)
 	}
 }
 
-/* The pieces themselves are 1.5 KiB that nobody reads before they are set. */
-static void begin_pieces(struct pieces *out, struct exchange *x, struct span bytes)
-{
-	out->x = x;
-	out->bytes = bytes;
-	out->n = 0;
-	buf_clear(&x->env->out);
-}
-
 static void relay_stream(struct exchange *x, struct span bytes)
 {
-	struct pieces out __attribute__((uninitialized));
-	struct err err = {0};
+	struct err err __attribute__((uninitialized));
 
-	begin_pieces(&out, x, bytes);
-	if (!sse_feed(&x->sse, bytes, on_event, &out, &err) && x->err.code == ERR_OK)
+	err.code = ERR_OK;
+	err.text[0] = err.param[0] = '\0';
+	if (!sse_feed(&x->sse, bytes, on_event, x, &err) && x->err.code == ERR_OK)
 		x->err = err;
-	flush(&out);
 	after_events(x);
 }
 
 static void relay_stream_end(struct exchange *x)
 {
-	struct pieces out __attribute__((uninitialized));
 	struct err err = {0};
 
-	begin_pieces(&out, x, (struct span){NULL, 0});
-	if (!sse_end(&x->sse, on_event, &out, &err) && x->err.code == ERR_OK)
+	if (!sse_end(&x->sse, on_event, x, &err) && x->err.code == ERR_OK)
 		x->err = err;
-	flush(&out);
+	if (!x->gated)
+		flush(x);
 	if (x->err.code == ERR_OK && !x->tap.terminal) {
 		if (x->tap.finished) {
 			x->gated = true;
@@ -520,6 +452,8 @@ static void on_fail(void *user, const struct http_failure *f)
 	}
 	if (x->step != STEP_DISPATCH && x->step != STEP_RELAY)
 		return;
+	if (x->answer == ANSWER_STREAM)
+		flush(x);
 	x->sent = x->sent || f->sent;
 	x->not_http = f->kind == HTTP_FAIL_PROTOCOL && f->phase != HTTP_PHASE_BODY;
 	err_set(&x->err, failure_code(f), "Provider \"%.*s\": %s", SPAN_ARG(x->provider->name),
@@ -527,8 +461,16 @@ static void on_fail(void *user, const struct http_failure *f)
 	exchange_fail(x);
 }
 
+static void on_flush(void *user)
+{
+	struct exchange *x = user;
+
+	if (x->step == STEP_RELAY && x->answer == ANSWER_STREAM)
+		flush(x);
+}
+
 static const struct http_call_events call_events = {
-	.head = on_head, .body = on_body, .end = on_end, .fail = on_fail};
+	.head = on_head, .body = on_body, .flush = on_flush, .end = on_end, .fail = on_fail};
 
 /* ---- waiting ---- */
 

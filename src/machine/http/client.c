@@ -466,6 +466,8 @@ static size_t feed(struct conn *c, struct span bytes)
 			return bytes.n;
 		}
 	} while (at < bytes.n && !call->paused);
+	if (call->events->flush != NULL)
+		call->events->flush(call->user);
 	return at;
 }
 

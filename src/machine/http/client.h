@@ -77,6 +77,11 @@ struct http_call_events {
 	/* Valid during the call only. Not for 1xx. */
 	void (*head)(void *user, const struct http_head *head);
 	void (*body)(void *user, struct span bytes);
+	/*
+	 * All that one read brought was given: what it led to can be written together. May be NULL.
+	 * Not called when the read ended the call.
+	 */
+	void (*flush)(void *user);
 	void (*end)(void *user); /* complete and properly framed; the call's pointer is gone */
 	void (*fail)(void *user, const struct http_failure *f); /* the call's pointer is gone */
 };
