@@ -62,16 +62,19 @@ static void open_tcp(void)
 {
 	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t n = sizeof(a);
-	int ls = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), fd;
+	/* Small buffers in the kernel, so that little is enough to fill them. */
+	int ls = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), fd, small = 65536;
 	struct conn *c;
 
 	assert_int_equal(bind(ls, (struct sockaddr *)&a, sizeof(a)), 0);
 	assert_int_equal(listen(ls, 1), 0);
 	assert_int_equal(getsockname(ls, (struct sockaddr *)&a, &n), 0);
 	peer = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	setsockopt(peer, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
 	assert_int_equal(connect(peer, (struct sockaddr *)&a, sizeof(a)), 0);
 	fd = accept4(ls, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	assert_true(fd >= 0);
+	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
 	close(ls);
 	fcntl(peer, F_SETFL, O_NONBLOCK);
 	c = conn_adopt(loop, fd, true, "the peer");
@@ -198,7 +201,7 @@ static void more_spans_than_the_kernel_takes_arrive_in_order(void **state)
 /* Writes of all sizes into a peer that reads now and then. */
 static void what_the_peer_does_not_take_is_kept_in_order(void **state)
 {
-	size_t n = 24u << 20, sent = 0;
+	size_t n = 8u << 20, sent = 0;
 	char *bytes = malloc(n);
 	struct buf got;
 	unsigned seed = 9;
@@ -408,7 +411,7 @@ static void pauses_lose_no_bytes(void **state)
 
 static void a_close_lets_pending_bytes_leave(void **state)
 {
-	size_t n = 16u << 20;
+	size_t n = 3u << 20;
 	char *bytes = malloc(n);
 	struct buf got;
 
@@ -432,7 +435,7 @@ static void a_close_lets_pending_bytes_leave(void **state)
 
 static void a_close_gives_up_on_a_peer_that_takes_nothing(void **state)
 {
-	size_t n = 32u << 20;
+	size_t n = 3u << 20;
 	char *bytes = calloc(1, n);
 	struct buf got;
 
@@ -519,7 +522,7 @@ static void reset_p(struct probe *who)
 static void an_owner_may_close_in_any_callback(void **state)
 {
 	void (*const closers[])(struct probe *) = {close_p, reset_p};
-	size_t n = 16u << 20;
+	size_t n = 3u << 20;
 	char *bytes = calloc(1, n);
 	struct buf got;
 
