@@ -204,7 +204,8 @@ http {{
         except ValueError:
             raise Failed(f"the load generator failed: {done.stdout}{done.stderr}") from None
         if result["failed"] or not result["completed"]:
-            raise Failed(f"{result['failed']} failed answers void the round: {result['why']}")
+            gone = [f"{c.args[3]} ended with {c.returncode}" for c in self.children if c.poll() not in (None, 0)]
+            raise Failed(f"{result['failed']} failed answers void the round: {result['why']} {' '.join(gone)}")
         return result
 
     def row(self, what, ours, theirs, unit, target):
