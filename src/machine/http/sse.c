@@ -168,7 +168,7 @@ enum given { GIVEN, GIVEN_STOP, GIVEN_FAILED };
 static enum given give(struct sse *s, const char *text, size_t n, sse_on_event on_event, void *user,
 	struct err *err)
 {
-	struct sse_event ev = {.raw = {text, n}};
+	struct sse_event ev = {.raw = {text, n}, .unfinished = s->ending};
 
 	if (n > s->max_bytes)
 		return fail(s, err), GIVEN_FAILED;
@@ -285,6 +285,7 @@ bool sse_end(struct sse *s, sse_on_event on_event, void *user, struct err *err)
 		n = s->held.n;
 		/* The end that was added does not count. */
 		s->max_bytes += 2;
+		s->ending = true;
 	}
 	return give_held(s, n, on_event, user, err) != GIVEN_FAILED;
 }

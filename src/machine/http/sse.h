@@ -19,6 +19,7 @@ struct sse_event {
 			     same event */
 	struct span name; /* the last "event:" line, or {NULL, 0} */
 	struct span data; /* joined; {NULL, 0} when there was no data line (comments alone) */
+	bool unfinished;  /* the stream ended inside it: its data may be cut. From sse_end only */
 };
 
 struct sse {
@@ -32,6 +33,7 @@ struct sse {
 	bool has_name;
 	bool bare_cr; /* the line before `line` ended in CR alone */
 	bool begun;   /* past the place where a BOM may stand */
+	bool ending;  /* sse_end completes what the stream left */
 	bool failed;
 };
 
@@ -45,6 +47,9 @@ void sse_done(struct sse *s);
  */
 bool sse_feed(struct sse *s, struct span bytes, sse_on_event on_event, void *user, struct err *err);
 
-/* The stream ended properly: gives a last event that lacks its empty line. */
+/*
+ * The stream ended properly: gives a last event that lacks its end, completed and marked so. The
+ * standard drops it; providers leave the empty line out, so it counts when its data makes sense.
+ */
 bool sse_end(struct sse *s, sse_on_event on_event, void *user, struct err *err);
 size_t sse_held_bytes(const struct sse *s);

@@ -8,7 +8,7 @@
 
 struct log {
 	struct buf text, raw;
-	int stop_after, events;
+	int stop_after, events, unfinished;
 };
 
 /* "name|data" in brackets; an absent part is '-', an event without both nothing at all. */
@@ -18,6 +18,7 @@ static bool on_event(void *user, const struct sse_event *ev)
 
 	buf_append(&log->raw, ev->raw);
 	log->events++;
+	log->unfinished += ev->unfinished;
 	if (ev->data.p != NULL || ev->name.p != NULL) {
 		buf_append_char(&log->text, '[');
 		buf_append(&log->text, ev->name.p != NULL ? ev->name : SPAN("-"));
@@ -180,12 +181,13 @@ static void completes_a_last_event(void **state)
 {
 	static const struct {
 		struct span in, raw;
+		int unfinished;
 	} rows[] = {
-		{SPAN("data: x"), SPAN("data: x\n\n")},
-		{SPAN("data: x\n"), SPAN("data: x\n\n")},
-		{SPAN("data: x\r"), SPAN("data: x\r\n\n")},
-		{SPAN("data: x\r\n"), SPAN("data: x\r\n\n")},
-		{SPAN("data: x\n\r"), SPAN("data: x\n\r")},
+		{SPAN("data: x"), SPAN("data: x\n\n"), 1},
+		{SPAN("data: x\n"), SPAN("data: x\n\n"), 1},
+		{SPAN("data: x\r"), SPAN("data: x\r\n\n"), 1},
+		{SPAN("data: x\r\n"), SPAN("data: x\r\n\n"), 1},
+		{SPAN("data: x\n\r"), SPAN("data: x\n\r"), 0},
 	};
 
 	(void)state;
@@ -195,6 +197,7 @@ static void completes_a_last_event(void **state)
 		assert_true(run(rows[i].in, 7 + 2, 0, 1, &log));
 		assert_int_equal(log.raw.n, rows[i].raw.n);
 		assert_memory_equal(buf_span(&log.raw).p, rows[i].raw.p, rows[i].raw.n);
+		assert_int_equal(log.unfinished, rows[i].unfinished);
 		log_done(&log);
 	}
 }
