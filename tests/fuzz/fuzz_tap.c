@@ -3,7 +3,8 @@
  * What providers and clients send, through the dialects. The first byte says which operation, with
  * what settings, and what the rest is: the events of a stream (name, 0x1f, data, 0x1e), a request,
  * an answer or an error. What the dialects write is JSON and well framed, says what it promises,
- * and reads back as it was meant; counts are never negative; memory for parsing changes nothing.
+ * and reads back as it was meant; counts are never negative; neither memory for parsing nor what
+ * was learned from the events before changes anything.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -124,22 +125,84 @@ static void assert_same(const struct tap *a, const struct tap *b)
 	assert(a->error_status == b->error_status);
 }
 
-static void feed_stream(
-	const struct dialect *d, enum llm_op op, bool hide, bool price, struct span rest)
-{
-	struct tap t = {.op = op, .hide_usage = hide, .scratch = &scratch, .request_id = "req_1"};
-	struct tap plain = t;
+/* Two taps on one stream: `plain` has no scratch memory and forgets each event at once. */
+struct pair {
+	const struct dialect *dialect;
+	struct tap t, plain;
 	struct buf out, plain_out;
+};
 
-	t.cost = plain.cost = price ? cost : NULL;
-	plain.scratch = NULL;
-	buf_init(&out, 4 << 20);
-	buf_init(&plain_out, 4 << 20);
-	while (rest.n > 0 && t.error.code == ERR_OK) {
+static void feed(struct pair *p, struct span name, struct span data)
+{
+	struct tap *t = &p->t;
+	int64_t bytes = t->output_bytes;
+	bool content = t->content;
+	enum tap_verdict verdict;
+
+	if (t->error.code != ERR_OK)
+		return;
+	buf_clear(&p->out);
+	buf_clear(&p->plain_out);
+	p->plain.template.known = false;
+	verdict = p->dialect->tap(t, name, data, &p->out);
+	assert(verdict == p->dialect->tap(&p->plain, name, data, &p->plain_out));
+	/* What is no JSON can be so for two reasons at once. */
+	assert(t->error.code == ERR_UPSTREAM_INVALID ||
+		span_eq(buf_span(&p->out), buf_span(&p->plain_out)));
+	assert_same(t, &p->plain);
+	assert_usage(&t->usage);
+	assert(t->output_bytes >= bytes && t->content >= content);
+	assert((verdict == TAP_REPLACE) == (p->out.n > 0));
+	assert(t->error.code == ERR_OK || verdict == TAP_REPLACE);
+	assert(!t->final_usage || t->usage.present);
+	if (verdict == TAP_REPLACE)
+		assert_replacement(t, p->dialect, data, buf_span(&p->out));
+}
+
+/* The same event with a little more at some place, as most events of a stream are. */
+static void feed_variants(struct pair *p, struct span name, struct span data, uint32_t dice)
+{
+	static const struct span more[] = {SPAN("a"), SPAN(" and so on"), SPAN("\""), SPAN("\\"),
+		SPAN("\\n"), SPAN("\xc3\xa9"), SPAN("\xff"), SPAN("\x01"), SPAN("\",\"x\":\""),
+		SPAN("}"), SPAN(",")};
+	struct buf text;
+
+	for (int i = 0; i < 4 && data.n > 0; i++) {
+		size_t at;
+
+		dice = dice * 1664525u + 1013904223u;
+		at = (dice >> 8) % data.n;
+		buf_init(&text, 1 << 20);
+		buf_append(&text, span_head(data, at));
+		buf_append(&text, more[(dice >> 4) % (sizeof(more) / sizeof(more[0]))]);
+		buf_append(&text, span_skip(data, at));
+		/* Most of these are no JSON: on a tap that goes on without them. */
+		struct tap t = p->t, plain = p->plain;
+
+		feed(p, name, buf_span(&text));
+		if (p->t.error.code != ERR_OK) {
+			p->t = t;
+			p->plain = plain;
+		}
+		buf_done(&text);
+	}
+}
+
+static void feed_stream(const struct dialect *d, enum llm_op op, uint8_t options, struct span rest)
+{
+	struct pair p = {.dialect = d,
+		.t = {.op = op,
+			.hide_usage = (options & 0x10) != 0,
+			.scratch = &scratch,
+			.cost = (options & 0x20) != 0 ? cost : NULL,
+			.request_id = "req_1"}};
+
+	p.plain = p.t;
+	p.plain.scratch = NULL;
+	buf_init(&p.out, 4 << 20);
+	buf_init(&p.plain_out, 4 << 20);
+	while (rest.n > 0 && p.t.error.code == ERR_OK) {
 		struct span data = span_cut(&rest, 0x1e), name = {NULL, 0};
-		int64_t bytes = t.output_bytes;
-		bool content = t.content;
-		enum tap_verdict verdict;
 
 		if (span_find_char(data, 0x1f) >= 0)
 			name = span_cut(&data, 0x1f);
@@ -147,25 +210,12 @@ static void feed_stream(
 		if (span_find_char(name, '\n') >= 0 || span_find_char(name, '\r') >= 0 ||
 			span_find_char(data, '\r') >= 0)
 			break;
-		buf_clear(&out);
-		buf_clear(&plain_out);
-		plain.template.known = false;
-		verdict = d->tap(&t, name, data, &out);
-		assert(verdict == d->tap(&plain, name, data, &plain_out));
-		/* What is no JSON can be so for two reasons at once. */
-		assert(t.error.code == ERR_UPSTREAM_INVALID ||
-			span_eq(buf_span(&out), buf_span(&plain_out)));
-		assert_same(&t, &plain);
-		assert_usage(&t.usage);
-		assert(t.output_bytes >= bytes && t.content >= content);
-		assert((verdict == TAP_REPLACE) == (out.n > 0));
-		assert(t.error.code == ERR_OK || verdict == TAP_REPLACE);
-		assert(!t.final_usage || t.usage.present);
-		if (verdict == TAP_REPLACE)
-			assert_replacement(&t, d, data, buf_span(&out));
+		feed(&p, name, data);
+		if ((options & 0x40) != 0)
+			feed_variants(&p, name, data, (uint32_t)(data.n * 2654435761u + rest.n));
 	}
-	buf_done(&out);
-	buf_done(&plain_out);
+	buf_done(&p.out);
+	buf_done(&p.plain_out);
 }
 
 /* The text after the edits, in `out`; false when there was no memory for them. */
@@ -299,7 +349,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	rest = span_from(data + 1, size - 1);
 	switch (data[0] / 4 % 4) {
 	case 0:
-		feed_stream(d, op, (data[0] & 0x10) != 0, (data[0] & 0x20) != 0, rest);
+		feed_stream(d, op, data[0], rest);
 		break;
 	case 1:
 		edit_request(d, op, (data[0] & 0x10) != 0, rest);
