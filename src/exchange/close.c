@@ -28,11 +28,11 @@ static int64_t estimate_input(const struct exchange *x)
  */
 static void assess(struct exchange *x, bool complete)
 {
-	bool stream = x->answer == ANSWER_STREAM;
-	int64_t output_bytes = stream ? x->tap.output_bytes : x->plain_output_bytes;
+	bool stream = x->tap != NULL;
+	int64_t output_bytes = stream ? x->tap->output_bytes : x->plain_output_bytes;
 
 	if (stream)
-		x->usage = x->tap.usage;
+		x->usage = x->tap->usage;
 	if (x->endpoint->op == LLM_OP_COUNT_TOKENS || !x->sent || x->not_http ||
 		x->answer == ANSWER_ERROR ||
 		(x->err_from_provider && output_bytes == 0 && !x->usage.present)) {
@@ -91,8 +91,8 @@ static void judge(struct exchange *x)
 	else if (x->err_from_provider && x->status == 529)
 		x->status = x->dialect->status(&x->err);
 	else if (x->status == 0)
-		x->status = x->tap.error_status > 0 && x->err_from_provider
-				    ? x->tap.error_status
+		x->status = x->tap != NULL && x->tap->error_status > 0 && x->err_from_provider
+				    ? x->tap->error_status
 				    : x->dialect->status(&x->err);
 	if (x->err.code == ERR_CLIENT_GONE)
 		x->outcome = OUTCOME_CANCELLED;

@@ -73,7 +73,7 @@ struct exchange {
 	int n_passed;
 	struct buf held; /* the document, or what waits for the journal at a stream's end */
 	struct sse sse;
-	struct tap tap;
+	struct tap *tap; /* of a stream; arena */
 	bool begun; /* the client has our head: from here errors are events */
 	bool gated; /* output goes to `held` until the journal has the record */
 	bool paused;

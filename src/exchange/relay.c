@@ -103,9 +103,12 @@ static struct span cost_text(void *user, const struct llm_usage *u, char out[32]
 static void arm(struct exchange *x);
 static void on_timer(struct timer *t);
 
-static void begin_relay(struct exchange *x)
+static bool begin_relay(struct exchange *x)
 {
-	x->tap = (struct tap){.op = x->endpoint->op,
+	x->tap = ARENA_NEW(&x->arena, struct tap);
+	if (x->tap == NULL)
+		return err_set(&x->err, ERR_NO_MEMORY, NULL);
+	*x->tap = (struct tap){.op = x->endpoint->op,
 		.hide_usage = !x->facts.wants_usage,
 		.scratch = &x->env->scratch,
 		.cost = cost_text,
@@ -114,6 +117,7 @@ static void begin_relay(struct exchange *x)
 	x->relay_ms = x->last_ms = loop_now_ms(x->env->loop);
 	x->timer.fire = on_timer;
 	arm(x);
+	return true;
 }
 
 static void on_head(void *user, const struct http_head *head)
@@ -131,9 +135,13 @@ static void on_head(void *user, const struct http_head *head)
 	else
 		x->answer = ANSWER_PLAIN;
 	buf_done(&x->body);
-	if (x->answer == ANSWER_STREAM)
-		begin_relay(x);
-	else if (x->answer == ANSWER_PLAIN && head->content_length > 0)
+	exchange_count_bytes(x);
+	if (x->answer == ANSWER_STREAM && !begin_relay(x)) {
+		relay_cancel(x);
+		exchange_fail(x);
+		return;
+	}
+	if (x->answer == ANSWER_PLAIN && head->content_length > 0)
 		buf_room(&x->held,
 			(size_t)(head->content_length < 65536 ? head->content_length : 65536));
 	exchange_count_bytes(x);
@@ -210,7 +218,7 @@ static bool on_event(void *user, const struct sse_event *ev)
 {
 	struct exchange *x = user;
 	struct buf *out = &x->env->out;
-	struct tap *t = &x->tap;
+	struct tap *t = x->tap;
 	bool promised = x->begun || x->gated || out->n > 0;
 	enum tap_verdict verdict = TAP_PASS;
 
@@ -249,7 +257,7 @@ static void after_events(struct exchange *x)
 		flush(x);
 		relay_cancel(x);
 		exchange_fail(x);
-	} else if (x->tap.terminal) {
+	} else if (x->tap->terminal) {
 		timer_stop(&x->timer);
 		exchange_advance(x);
 	} else if (x->gated && list_empty(&x->waiter.node) && !close_checkpoint(x)) {
@@ -277,10 +285,10 @@ static void relay_stream_end(struct exchange *x)
 		x->err = err;
 	if (!x->gated)
 		flush(x);
-	if (x->err.code == ERR_OK && !x->tap.terminal) {
-		if (x->tap.finished) {
+	if (x->err.code == ERR_OK && !x->tap->terminal) {
+		if (x->tap->finished) {
 			x->gated = true;
-			x->tap.terminal = true;
+			x->tap->terminal = true;
 			if (!buf_append_cstr(&x->held, x->dialect->end_marker))
 				err_set(&x->err, ERR_NO_MEMORY, NULL);
 		} else if (!x->begun) {
@@ -481,7 +489,7 @@ static void arm(struct exchange *x)
 	int64_t due = x->last_ms + x->snapshot->conf->keep_alive_ms;
 	int64_t first_due = x->relay_ms + x->provider->first_event_ms;
 
-	if (!x->tap.content && first_due < due)
+	if (!x->tap->content && first_due < due)
 		due = first_due;
 	timer_start(&x->timer, due > now ? due - now : 1);
 }
@@ -498,7 +506,7 @@ static void on_timer(struct timer *t)
 		return;
 	}
 	assert(x->step == STEP_RELAY);
-	if (!x->tap.content && now - x->relay_ms >= x->provider->first_event_ms && !x->paused) {
+	if (!x->tap->content && now - x->relay_ms >= x->provider->first_event_ms && !x->paused) {
 		relay_cancel(x);
 		err_set(&x->err, ERR_UPSTREAM_TIMEOUT,
 			"Provider \"%.*s\" sent no content for %d ms after its answer began",

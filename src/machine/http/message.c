@@ -37,12 +37,19 @@ const char *http_reason(int status)
 	return "";
 }
 
+/* Most names differ in length or in their first letter: a call is made for few. */
+static bool is_named(const struct http_field *f, struct span name)
+{
+	return f->name.n == name.n && ((f->name.p[0] ^ name.p[0]) & ~0x20) == 0 &&
+	       span_eq_nocase(f->name, name);
+}
+
 struct span http_field(const struct http_head *h, const char *name)
 {
 	struct span wanted = span_of(name);
 
 	for (int i = 0; i < h->n; i++)
-		if (h->fields[i].name.n == wanted.n && span_eq_nocase(h->fields[i].name, wanted))
+		if (is_named(&h->fields[i], wanted))
 			return h->fields[i].value;
 	return (struct span){NULL, 0};
 }
@@ -53,7 +60,7 @@ int http_field_count(const struct http_head *h, const char *name)
 	int n = 0;
 
 	for (int i = 0; i < h->n; i++)
-		if (h->fields[i].name.n == wanted.n && span_eq_nocase(h->fields[i].name, wanted))
+		if (is_named(&h->fields[i], wanted))
 			n++;
 	return n;
 }

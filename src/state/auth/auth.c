@@ -326,7 +326,8 @@ static const char *foreign_key(struct span key)
 static bool is_digits(struct span s)
 {
 	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] == '\0' || strchr(base62, s.p[i]) == NULL)
+		if (!((s.p[i] >= '0' && s.p[i] <= '9') || (s.p[i] >= 'A' && s.p[i] <= 'Z') ||
+			    (s.p[i] >= 'a' && s.p[i] <= 'z')))
 			return false;
 	return true;
 }
