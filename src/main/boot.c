@@ -354,6 +354,7 @@ int boot_serve(const struct serve_options *o)
 	sigaddset(&signals, SIGCHLD);
 	pthread_sigmask(SIG_BLOCK, &signals, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a file at its size limit is an error to report, no death */
 	raise_descriptors();
 	p.epoch = p.sys->wall_ms(p.sys);
 	dev_init(&p.dev);
