@@ -566,3 +566,9 @@ def is_sanitized(path):
 
 
 SANITIZED = os.path.exists(BINARY) and is_sanitized(BINARY)
+
+
+def cpu_seconds(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as f:
+        fields = f.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Limits that hold from the first day: bodies, coding, connections, events."""
 import json
+import os
+import resource
+import time
 
 import pytest
 
@@ -94,3 +97,65 @@ def test_the_requesty_object_has_limits(gateway, value):
     """More or longer labels than documented are 400 and named."""
     got = gateway.post("/v1/chat/completions", kit.chat(requesty=value))
     assert got.status_code == 400 and "requesty" in got.text
+
+
+def test_bodies_together_have_a_limit(sim, make_gateway):
+    """When the bodies held reach the memory limit further ones get 503, and the first is served all the same."""
+    gateway = make_gateway(kit.config_for(sim, limits={"max_memory": "3MiB"}))
+    body = json.dumps(kit.chat("openai/gpt", content="x" * 1500000)).encode()
+    request = gateway.raw_request("/v1/chat/completions", body)
+    with gateway.raw() as first:
+        first.send(request[:-1000])
+        kit.wait_until(lambda: gateway.metric("sluice_inflight") == 1, "the first request has begun")
+
+        def refused():
+            got = gateway.post("/v1/chat/completions", body)
+            return [got] if got.status_code == 503 else None
+        got = kit.wait_until(refused, "a refusal")[0]
+        assert got.headers["retry-after"] and got.json()["error"]["code"] == "overloaded"
+        assert gateway.post("/v1/chat/completions", kit.chat("openai/gpt")).status_code == 200
+        first.send(request[-1000:])
+        assert first.read_answer()[0] == 200
+    assert gateway.post("/v1/chat/completions", body).status_code == 200
+
+
+def test_without_descriptors_it_recovers_and_does_not_spin(sim, gateway):
+    """Out of descriptors nothing breaks and no core is burnt; when connections go, new ones are served."""
+    resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE, (60, 60))
+    held = []
+    for _ in range(80):
+        try:
+            raw = gateway.raw(deadline=2)
+            raw.send(b"GET /livez HTTP/1.1\r\nHost: a\r\n")
+            held.append(raw)
+        except OSError:
+            break
+    before = kit.cpu_seconds(gateway.pid)
+    time.sleep(1.5)
+    assert kit.cpu_seconds(gateway.pid) - before < 0.6, "it spins"
+    for raw in held:
+        raw.close()
+
+    def served():
+        try:
+            return gateway.post("/v1/chat/completions", kit.chat("openai/gpt"), timeout=3).status_code == 200
+        except OSError:
+            return False
+    kit.wait_until(served, "a request is served again", 15)
+
+
+def test_the_journal_that_cannot_be_written_stops_new_requests_only(sim, gateway):
+    """When records cannot be written new requests get 503 and readiness says why; afterwards all goes on."""
+    assert gateway.post("/v1/chat/completions", kit.chat("openai/gpt")).status_code == 200
+    folder = os.path.join(gateway.data_dir, "journal")
+    size = max(os.path.getsize(os.path.join(folder, name)) for name in os.listdir(folder))
+    resource.prlimit(gateway.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+    def refused():
+        assert gateway.child.poll() is None, "it died"
+        return gateway.post("/v1/chat/completions", kit.chat("openai/gpt")).status_code == 503
+    kit.wait_until(refused, "new requests are refused")
+    assert gateway.get("/readyz").status_code == 503 and "journal" in gateway.get("/readyz").text
+    resource.prlimit(gateway.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    kit.wait_until(lambda: gateway.post("/v1/chat/completions", kit.chat("openai/gpt")).status_code == 200, "it goes on")
+    assert len(gateway.rows(len(sim.bill()))) == len(sim.bill())
