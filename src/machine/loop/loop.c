@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include "machine/loop/wheel.h"
 
+#define STUCK_WAIT_MS 1000
+
 /* libuv writes with writev; without this a peer that left would end the process. */
 static void ignore_sigpipe(void)
 {
@@ -156,12 +158,31 @@ void loop_stop(struct loop *l)
 	uv_stop(&l->uv);
 }
 
+static void on_waited(struct timer *t)
+{
+}
+
+/* False: the work goes on, and when it is done it will touch the loop. */
+static bool wait_for_stuck(struct loop *l)
+{
+	struct timer wake;
+
+	timer_init(&wake, l, on_waited);
+	timer_start(&wake, STUCK_WAIT_MS);
+	while (l->stuck > 0 && wake.due_ms != 0)
+		uv_run(&l->uv, UV_RUN_ONCE);
+	timer_done(&wake);
+	return l->stuck == 0;
+}
+
 void loop_free(struct loop *l)
 {
 	if (l == NULL)
 		return;
 	while (l->closing > 0 || !list_empty(&l->tasks))
 		uv_run(&l->uv, UV_RUN_ONCE);
+	if (!wait_for_stuck(l))
+		return;
 	uv_close((uv_handle_t *)&l->prepare, NULL);
 	uv_close((uv_handle_t *)&l->check, NULL);
 	uv_close((uv_handle_t *)&l->idle, NULL);

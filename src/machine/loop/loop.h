@@ -36,13 +36,18 @@ struct loop {
 	char *read_buf; /* LOOP_READ_BYTES; every socket reads into it, one at a time */
 	char *scratch[LOOP_SCRATCH_COUNT]; /* see loop_scratch */
 	int closing; /* objects that end by themselves; loop_free waits for them */
+	int stuck;   /* work of other threads that nobody can stop; waited for 1 s */
 	bool stopping;
 };
 
 struct loop *loop_new(struct sys *sys, struct err *err);
 void loop_run(struct loop *l);  /* until loop_stop */
 void loop_stop(struct loop *l); /* from its own thread */
-void loop_free(struct loop *l); /* runs what closes; asserts that nothing is left open */
+/*
+ * Runs what closes, and asserts that nothing is left open. When another thread is stuck in work for
+ * the loop (a question to DNS), the loop's memory is left to it: the process is about to end.
+ */
+void loop_free(struct loop *l);
 
 int64_t loop_now_ms(const struct loop *l); /* monotonic, cached once a turn */
 int64_t loop_now_us(const struct loop *l); /* monotonic, read now */

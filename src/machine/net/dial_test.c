@@ -519,6 +519,26 @@ static void a_slow_resolver_is_not_waited_for_when_an_old_answer_is_there(void *
 	assert_int_equal(y.answered, 0);
 }
 
+static void a_stuck_resolver_does_not_hold_up_the_end(void **state)
+{
+	static struct loop *left; /* on purpose */
+	struct question x;
+	int64_t start_us = loop_now_us(loop);
+
+	resolver_set_lookup(resolver, lookup_stuck);
+	assert_int_equal(ask(&x, "a.test"), RESOLVER_ASKED);
+	resolver_cancel(&x.q);
+	resolver_free(resolver);
+	left = loop;
+	loop_free(loop);
+	assert_true(sys_real.mono_us(&sys_real) - start_us < 10000000);
+	/* The answer may still come. */
+	stuck_done(stuck_req, UV_EAI_AGAIN, NULL);
+	assert_int_equal(left->stuck, 0);
+	loop_free(left);
+	assert_int_equal(setup(state), 0);
+}
+
 static void many_addresses_are_cut(void **state)
 {
 	char many[2000] = "";
@@ -575,6 +595,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			a_slow_resolver_is_not_waited_for_when_an_old_answer_is_there, clock_setup,
 			teardown),
+		DIAL_TEST(a_stuck_resolver_does_not_hold_up_the_end),
 		DIAL_TEST(many_addresses_are_cut),
 		DIAL_TEST(the_cache_is_bounded),
 	};

@@ -152,7 +152,7 @@ static void on_answer(uv_getaddrinfo_t *req, int status, struct addrinfo *found)
 	struct entry *e = req->data;
 	struct loop *l = LIST_ITEM(req->loop, struct loop, uv);
 
-	l->closing--;
+	l->stuck--;
 	e->asking = false;
 	if (e->resolver == NULL) {
 		uv_freeaddrinfo(found);
@@ -207,7 +207,7 @@ static void ask_system(struct entry *e)
 		return;
 	}
 	e->asking = true;
-	l->closing++;
+	l->stuck++;
 	if (e->n > 0)
 		timer_start(&e->slow, RESOLVER_SLOW_MS);
 }

@@ -18,8 +18,8 @@ typedef void (*listener_accept)(void *user, struct stream *s);
  * socket file is replaced, a live one is ERR_CONFLICT). When the descriptors run out, accepting
  * pauses 100 ms instead of spinning; the peer is closed by the spare descriptor.
  */
-struct listener *listener_open(struct loop *l, const char *address, listener_accept accept,
-	void *user, struct err *err);
+struct listener *listener_open(
+	struct loop *l, const char *address, listener_accept accept, void *user, struct err *err);
 int listener_port(const struct listener *ls); /* as bound; 0 for UNIX */
 void listener_close(struct listener *ls);     /* stops accepting; accepted streams live on */
 
@@ -32,7 +32,8 @@ bool listener_is_free(const char *address, struct err *err);
 /* "host:port" or "[v6]:port" split; false when it is neither. Port 0 allowed. */
 bool socket_split_address(struct span address, struct span *host, int *port);
 
-struct resolver; /* one a loop: answers are cached 30 s, and used up to 1 h when the resolver fails */
+/* One a loop. Answers are cached 30 s, and used up to 1 h when the system's resolver fails. */
+struct resolver;
 
 struct resolver *resolver_new(struct loop *l);
 void resolver_free(struct resolver *r);

@@ -12,7 +12,8 @@
 
 struct tls_context; /* reference-counted, immutable, shared by threads */
 
-struct tls_context *tls_context_server(const char *cert_file, const char *key_file, struct err *err);
+struct tls_context *tls_context_server(
+	const char *cert_file, const char *key_file, struct err *err);
 /* ca_file NULL: the system's store. */
 struct tls_context *tls_context_client(const char *ca_file, struct err *err);
 struct tls_context *tls_context_ref(struct tls_context *c);

@@ -14,8 +14,8 @@
 #include "machine/base/err.h"
 
 struct sys {
-	int64_t (*mono_us)(struct sys *sys); /* never goes back */
-	int64_t (*wall_ms)(struct sys *sys); /* since 1970, UTC */
+	int64_t (*mono_us)(struct sys *sys);                  /* never goes back */
+	int64_t (*wall_ms)(struct sys *sys);                  /* since 1970, UTC */
 	bool (*random)(struct sys *sys, void *out, size_t n); /* from the kernel's generator */
 
 	int (*open)(struct sys *sys, const char *path, int flags, mode_t mode);
@@ -32,6 +32,7 @@ extern struct sys sys_real;
 /* Whole file, at most `out`'s maximum. */
 bool sys_read_file(struct sys *sys, const char *path, struct buf *out, struct err *err);
 /* Written beside, synced, renamed over. Mode as given. */
-bool sys_write_file(struct sys *sys, const char *path, struct span bytes, mode_t mode, struct err *err);
+bool sys_write_file(
+	struct sys *sys, const char *path, struct span bytes, mode_t mode, struct err *err);
 /* Like mkdir -p for the last two levels at most; mode 0700 for what it makes. */
 bool sys_make_dir(struct sys *sys, const char *path, struct err *err);
