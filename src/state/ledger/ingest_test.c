@@ -42,6 +42,15 @@ static struct ingest *start(int64_t epoch, struct err *err)
 	return start_with(&sys_real, epoch, err);
 }
 
+static void run_once(int64_t epoch)
+{
+	struct err err = {0};
+	struct ingest *g = start(epoch, &err);
+
+	assert_non_null(g);
+	ingest_stop(g);
+}
+
 static struct request_sum sum_of(void)
 {
 	struct request_sum sum;
@@ -169,6 +178,40 @@ static void checkpoints_without_an_end_are_closed_as_crashed(void **state)
 	assert_int_equal(ends.crashed, 2);
 }
 
+/* Ids that fall on the same place of whatever the ingest keeps, ends before and behind. */
+static void checkpoints_and_ends_mix_in_any_order(void **state)
+{
+	struct loop *l = loop_new(&sys_real, NULL);
+	struct journal *j = journal_open(l, dir, 1, 0, false, NULL);
+	struct request_row rows[6];
+	struct ends ends;
+	uint32_t seed = 3;
+	bool ended[6] = {false};
+
+	for (uint32_t i = 0; i < 6; i++) {
+		rows[i] = test_row(i + 1);
+		memset(&rows[i].id, 0, sizeof(rows[i].id));
+		rows[i].id.bytes[7] = (uint8_t)(i + 1);
+	}
+	for (int n = 0; n < 200; n++) {
+		uint32_t i = (seed = seed * 1664525 + 1013904223) >> 28;
+		bool final = i < 5 && (seed >> 20 & 7) == 0; /* the sixth is never ended */
+
+		i %= 6;
+		final = final && i < 5;
+		ended[i] = ended[i] || final;
+		assert_true(journal_put(j, &rows[i], final, NULL));
+	}
+	journal_close(j);
+	loop_free(l);
+	run_once(2);
+	ends = ends_of();
+	assert_int_equal(ends.rows, 6);
+	assert_int_equal(ends.ok, ended[0] + ended[1] + ended[2] + ended[3] + ended[4]);
+	assert_int_equal(ends.crashed, 6 - ends.ok);
+	assert_in_range(ends.ok, 1, 5);
+}
+
 static void path_of(char out[JOURNAL_PATH_BYTES])
 {
 	char inner[4096];
@@ -211,15 +254,6 @@ static off_t record_bytes(void)
 	n = b.n + JOURNAL_HEAD_BYTES;
 	buf_done(&b);
 	return (off_t)n;
-}
-
-static void run_once(int64_t epoch)
-{
-	struct err err = {0};
-	struct ingest *g = start(epoch, &err);
-
-	assert_non_null(g);
-	ingest_stop(g);
 }
 
 static void a_torn_end_is_where_the_file_ends(void **state)
@@ -678,6 +712,8 @@ int main(void)
 			rows_of_a_running_process_arrive, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			checkpoints_without_an_end_are_closed_as_crashed, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			checkpoints_and_ends_mix_in_any_order, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			a_torn_end_is_where_the_file_ends, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_damaged_file_is_kept, set_up, tear_down),

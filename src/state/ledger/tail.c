@@ -56,19 +56,68 @@ static enum tail_result refresh(struct tail *t, const struct tail_io *io, struct
 
 /* ---- whole records ---- */
 
-/* One record of a batch. Its frame is sound, so one that cannot be read costs only itself. */
-static bool take_record(
-	struct tail *t, const struct tail_io *io, struct span payload, struct err *err)
+/*
+ * Checkpoints of a batch whose end has not been met yet. Most have theirs a few records on: then
+ * they need not be written at all, which is half of a stream's cost here.
+ */
+#define MAX_HELD 256
+
+struct held {
+	struct id id;
+	struct span payload; /* p NULL: free */
+};
+
+static struct held *place_of(struct held *held, const struct id *id)
+{
+	return &held[(id->bytes[0] ^ id->bytes[15]) % MAX_HELD];
+}
+
+static bool put_payload(const struct tail_io *io, struct span payload, struct err *err)
 {
 	struct request_row row;
 	bool final;
 
-	if (record_read(payload, &row, &final))
-		return request_put(io->store, &row, final, err);
-	say(t, io, LOG_ERROR, "journal_damaged", "a record is of no known form; it is left out",
-		(int64_t)payload.n);
-	t->damaged = true;
+	return record_read(payload, &row, &final) && request_put(io->store, &row, final, err);
+}
+
+static bool hold(const struct tail_io *io, struct held *place, const struct id *id,
+	struct span payload, struct err *err)
+{
+	struct held before = *place;
+
+	*place = (struct held){*id, payload};
+	return before.payload.p == NULL || memcmp(&before.id, id, sizeof(*id)) == 0 ||
+	       put_payload(io, before.payload, err);
+}
+
+static bool put_held(const struct tail_io *io, const struct held *held, struct err *err)
+{
+	for (int i = 0; i < MAX_HELD; i++)
+		if (held[i].payload.p != NULL && !put_payload(io, held[i].payload, err))
+			return false;
 	return true;
+}
+
+/* One record of a batch. Its frame is sound, so one that cannot be read costs only itself. */
+static bool take_record(struct tail *t, const struct tail_io *io, struct held *held,
+	struct span payload, struct err *err)
+{
+	struct request_row row;
+	struct held *place;
+	bool final;
+
+	if (!record_read(payload, &row, &final)) {
+		say(t, io, LOG_ERROR, "journal_damaged",
+			"a record is of no known form; it is left out", (int64_t)payload.n);
+		t->damaged = true;
+		return true;
+	}
+	place = place_of(held, &row.id);
+	if (!final)
+		return hold(io, place, &row.id, payload, err);
+	if (place->payload.p != NULL && memcmp(&place->id, &row.id, sizeof(row.id)) == 0)
+		place->payload.p = NULL;
+	return request_put(io->store, &row, true, err);
 }
 
 /*
@@ -78,6 +127,7 @@ static bool take_record(
 static bool take_batch(struct tail *t, const struct tail_io *io, struct span bytes, size_t *used,
 	enum journal_frame *frame, struct err *err)
 {
+	struct held held[MAX_HELD];
 	struct span payload;
 	size_t taken = 0, n;
 	bool ok = true;
@@ -88,12 +138,14 @@ static bool take_batch(struct tail *t, const struct tail_io *io, struct span byt
 		return true;
 	if (!store_begin(io->store, err))
 		return false;
+	memset(held, 0, sizeof(held));
 	while (ok && *frame == JOURNAL_WHOLE) {
-		ok = take_record(t, io, payload, err);
+		ok = take_record(t, io, held, payload, err);
 		taken += n;
 		*frame = journal_read_frame(span_skip(bytes, taken), &payload, &n);
 	}
-	ok = ok && journal_mark_put(io->store, span_of(t->file), t->offset + (int64_t)taken, err) &&
+	ok = ok && put_held(io, held, err) &&
+	     journal_mark_put(io->store, span_of(t->file), t->offset + (int64_t)taken, err) &&
 	     store_commit(io->store, err);
 	if (!ok) {
 		store_rollback(io->store);
