@@ -24,7 +24,7 @@ die() { say "$*"; exit 1; }
 if [ "$(id -u)" = 0 ]; then
 	as_root() { "$@"; }
 elif command -v sudo >/dev/null 2>&1; then
-	as_root() { sudo -n env DEBIAN_FRONTEND=noninteractive "$@" || sudo env DEBIAN_FRONTEND=noninteractive "$@"; }
+	as_root() { sudo env DEBIAN_FRONTEND=noninteractive "$@"; }
 else
 	as_root() { say "needs root for: $*"; return 1; }
 fi
