@@ -343,6 +343,7 @@ static void test_keys_in_the_store(void **state)
 	assert_int_equal(strlen(out), 72 + 1); /* the key alone */
 	assert_has(out, "sk-sluice-");
 	assert_has(err_out, "Key \"alice\" is made");
+	assert_has(err_out, "Made the data directory /");
 	assert_int_equal(run("keys create --name ci --secret-only --manage read --completions none "
 			     "--expires 90d --data-dir=d1"),
 		CLI_DONE);

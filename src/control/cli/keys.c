@@ -14,6 +14,21 @@
 
 /* ---- where ---- */
 
+/* A directory that is made is named: a relative data_dir depends on where one stands. */
+static bool open_dir(struct admin *a, const char *dir, bool make, struct err *err)
+{
+	bool was_there = access(dir, F_OK) == 0;
+	char *path;
+
+	if (!admin_open(a, &sys_real, dir, make, err))
+		return false;
+	path = was_there ? NULL : realpath(dir, NULL);
+	if (path != NULL)
+		fprintf(stderr, "Made the data directory %s.\n", path);
+	free(path);
+	return true;
+}
+
 /*
  * --data-dir, else what -c or ./sluice.yaml says, else what `serve --dev` uses; that last one is
  * not made by a command that somebody gave in the wrong directory.
@@ -27,12 +42,12 @@ static bool open_admin(const struct call *c, struct admin *a, bool make, struct 
 	char dir[4096];
 
 	if (given != NULL)
-		return admin_open(a, &sys_real, given, make, err);
+		return open_dir(a, given, make, err);
 	if (file == NULL)
 		file = call_config(c, &none);
 	make = make && (file != NULL || (variable != NULL && variable[0] != '\0'));
 	return conf_find_data_dir(&sys_real, file, dir, sizeof(dir), err) &&
-	       admin_open(a, &sys_real, dir, make, err);
+	       open_dir(a, dir, make, err);
 }
 
 static const char *where_todo(const struct err *err)
