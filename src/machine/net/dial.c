@@ -6,6 +6,8 @@
 #include "machine/net/conn.h"
 #include "machine/net/resolver.h"
 
+_Static_assert(sizeof(((struct stream *)0)->peer) >= ADDRESS_TEXT_BYTES, "a peer fits");
+
 #define STAGGER_MS 250 /* RFC 8305 section 5, "Connection Attempt Delay" */
 
 struct dial {
