@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 #include <cmocka.h>
+#include <sqlite3.h>
 
 static struct db *open_with_table(void)
 {
@@ -188,6 +189,71 @@ static void two_connections_see_each_other(void **state)
 	assert_int_equal(rmdir(dir), 0);
 }
 
+/* SQLite's memory, which can be told to run out at the n-th request. */
+static sqlite3_mem_methods real_memory;
+static int asked, refuse_at;
+
+static void *maybe_malloc(int n)
+{
+	return refuse_at > 0 && ++asked >= refuse_at ? NULL : real_memory.xMalloc(n);
+}
+
+static void *maybe_realloc(void *p, int n)
+{
+	return refuse_at > 0 && ++asked >= refuse_at ? NULL : real_memory.xRealloc(p, n);
+}
+
+static bool use_memory(struct db *d, struct err *err)
+{
+	static char text[3000];
+	int64_t n = -1;
+	int seen = 0;
+
+	memset(text, 'x', sizeof(text));
+	return db_begin(d, err) && put(d, 7, span_from("a\0b", 3), err) &&
+	       db_run(d, "SELECT a, b, c FROM t", NULL, 0, check_row, &seen, err) &&
+	       put(d, 8, span_from(text, sizeof(text)), err) &&
+	       db_run(d, "SELECT count(*) FROM t WHERE b LIKE 'x%'", NULL, 0, count_row, &n, err) &&
+	       n == 1 && db_commit(d, err);
+}
+
+/* Every refusal is said as what it is, takes nothing half, and leaves the connection in order. */
+static void without_memory_it_says_so_and_goes_on(void **state)
+{
+	bool ok = false;
+
+	for (int at = 1; !ok; at++) {
+		struct err err = {0};
+		struct db *d = open_with_table();
+		int64_t n = -1;
+
+		asked = 0;
+		refuse_at = at;
+		ok = use_memory(d, &err);
+		refuse_at = 0;
+		assert_true(ok || err.code == ERR_NO_MEMORY);
+		db_rollback(d);
+		assert_true(db_run(d, "SELECT count(*) FROM t", NULL, 0, count_row, &n, NULL));
+		assert_int_equal(n, ok ? 2 : 0);
+		db_close(d);
+		assert_true(at < 10000);
+	}
+	for (int at = 1;; at++) {
+		struct err err = {0};
+		struct db *d;
+
+		asked = 0;
+		refuse_at = at;
+		d = db_open_sqlite(":memory:", true, &err);
+		refuse_at = 0;
+		db_close(d);
+		if (d != NULL)
+			break;
+		assert_int_equal(err.code, ERR_NO_MEMORY);
+		assert_true(at < 10000);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -198,7 +264,15 @@ int main(void)
 		cmocka_unit_test(a_callback_may_stop_early),
 		cmocka_unit_test(what_is_no_database_is_said_with_its_name),
 		cmocka_unit_test(two_connections_see_each_other),
+		cmocka_unit_test(without_memory_it_says_so_and_goes_on),
 	};
+	sqlite3_mem_methods memory;
+
+	sqlite3_config(SQLITE_CONFIG_GETMALLOC, &real_memory);
+	memory = real_memory;
+	memory.xMalloc = maybe_malloc;
+	memory.xRealloc = maybe_realloc;
+	sqlite3_config(SQLITE_CONFIG_MALLOC, &memory);
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
