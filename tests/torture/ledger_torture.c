@@ -11,6 +11,7 @@
 #include <cmocka.h>
 #include "state/auth/auth.h"
 #include "state/ledger/file.h"
+#include "state/ledger/ingest.h"
 #include "state/ledger/journal.h"
 #include "torture.h"
 
@@ -92,6 +93,46 @@ static bool write_journal(const void *arg)
 	return taken == ROWS;
 }
 
+static void remove_data(const char *data_dir)
+{
+	static const char *const names[] = {"sluice.db", "sluice.db-wal", "sluice.db-shm", "lock"};
+	char path[JOURNAL_PATH_BYTES];
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s", data_dir, names[i]);
+		unlink(path);
+	}
+	snprintf(path, sizeof(path), "%s/journal", data_dir);
+	rmdir(path);
+	assert_int_equal(rmdir(data_dir), 0);
+}
+
+/* The store thread comes up or says why not; the folder is free again in both cases. */
+static bool start_ingest(const void *arg)
+{
+	char data_dir[] = "/tmp/sluice-torture-XXXXXX";
+	struct err err = {0};
+	struct ingest *g = NULL;
+	struct store store;
+	int lock;
+
+	torture_pause();
+	assert_non_null(mkdtemp(data_dir));
+	torture_resume();
+	if (store_open_alone(&store, &sys_real, data_dir, &err))
+		g = ingest_start(&sys_real, &store, data_dir, 1, NULL, &err);
+	if (g == NULL)
+		assert_int_equal(err.code, ERR_NO_MEMORY);
+	else
+		ingest_stop(g);
+	torture_pause();
+	assert_true(store_lock(&sys_real, data_dir, &lock, NULL));
+	close(lock);
+	remove_data(data_dir);
+	torture_resume();
+	return g != NULL;
+}
+
 static bool write_record(const void *arg)
 {
 	struct buf out;
@@ -136,6 +177,7 @@ static void ledger_survives(void **state)
 {
 	torture("record", write_record, NULL);
 	torture("journal", write_journal, NULL);
+	torture("ingest", start_ingest, NULL);
 }
 
 static void keys_survive(void **state)
