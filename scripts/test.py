@@ -160,7 +160,7 @@ def main():
     os.environ.setdefault("HOME", OUT)
     steps = [
         ("rules", lambda n: step_rules(n)),
-        ("unit", lambda n: step_meson(n, "build", 300)),
+        ("unit", lambda n: step_meson(n, "build-unit", 300)),
         ("unit-sanitized", lambda n: step_meson(n, "build-san", 400)),
         ("scenarios", lambda n: step_pytest(n, "tests/scenarios", "build/sluice", 300)),
         ("scenarios-sanitized", lambda n: step_pytest(n, "tests/scenarios", "build-san/sluice", 400)),
