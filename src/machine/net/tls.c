@@ -37,7 +37,8 @@ struct tls_handshake {
 	struct err *why; /* what ends the stream, when it was not told at once */
 	uint8_t state;
 	bool resumed;
-	bool busy; /* inside `work`: what is given up is freed behind it */
+	bool busy;     /* inside `work`: what is given up is freed behind it */
+	bool raw_over; /* `raw` ended while bytes were held: they come first, then `why` */
 	bool gone;
 };
 
@@ -177,6 +178,8 @@ static void end_behind_reads(struct tls_handshake *t, const struct err *why)
 		return;
 	}
 	t->state = TLS_ENDING;
+	free(t->why); /* what befell the raw stream later counts no more */
+	t->why = NULL;
 	if (why == NULL)
 		return;
 	t->why = malloc(sizeof(*t->why));
@@ -330,6 +333,21 @@ static void on_raw_read(void *user, struct span bytes)
 		release(t);
 }
 
+static void end_behind_held(struct tls_handshake *t, const struct err *why)
+{
+	struct err *copy = t->held.n > 0 && t->why == NULL ? malloc(sizeof(*copy)) : NULL;
+
+	if (copy == NULL) {
+		end(t, why);
+		return;
+	}
+	*copy = *why;
+	t->why = copy;
+	t->raw_over = true;
+	if (t->resumed)
+		loop_task_post(t->s.loop, &t->task);
+}
+
 static void on_raw_end(void *user, const struct err *why)
 {
 	struct tls_handshake *t = user;
@@ -351,7 +369,7 @@ static void on_raw_end(void *user, const struct err *why)
 				"connection with %s: ended without close_notify, so "
 				"what came may not be all",
 				t->s.peer);
-		end(t, why != NULL ? why : &err);
+		end_behind_held(t, why != NULL ? why : &err);
 	}
 }
 
@@ -371,12 +389,17 @@ static void on_task(struct loop_task *task)
 {
 	struct tls_handshake *t = LIST_ITEM(task, struct tls_handshake, task);
 	struct err *why = t->why;
+	bool behind;
 
+	if (t->state == TLS_ENDED)
+		return;
 	if (t->state == TLS_SHAKING && why != NULL) {
 		fail_handshake(t, why);
 		return;
 	}
-	if (t->state == TLS_ENDING || (t->state == TLS_OPEN && why != NULL)) {
+	/* What was read ends behind it; what we broke off ourselves is told at once. */
+	behind = t->state == TLS_ENDING || (t->raw_over && t->held.n == 0);
+	if (behind ? t->resumed : t->state == TLS_OPEN && why != NULL && !t->raw_over) {
 		t->why = NULL;
 		end(t, why);
 		free(why);
@@ -404,7 +427,7 @@ static void tls_resume(struct stream *s)
 	t->resumed = true;
 	if (t->state == TLS_ENDED)
 		return;
-	if (t->held.n > 0 || t->busy || t->state == TLS_ENDING)
+	if (t->held.n > 0 || t->busy || t->raw_over || t->state == TLS_ENDING)
 		loop_task_post(s->loop, &t->task);
 	else
 		stream_resume(t->raw);

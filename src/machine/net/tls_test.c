@@ -313,32 +313,41 @@ static void a_pause_holds_bytes_and_the_end_back(void **state)
 	free(bytes);
 }
 
-/* Bytes that came in one read with the end of the handshake. */
+/* Bytes that came in one read with the end of the handshake, and then perhaps a reset. */
 static void bytes_behind_the_handshake_wait_for_their_owner(void **state)
 {
 	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
 
 	open_contexts();
-	assert_true(pipe_open(loop, 0, ends));
-	peer_init(&peer, ctx, false, ends[0]);
-	start_server(&b, sc, ends[1]);
-	peer_step(&peer);
-	peer.gathers = true;
-	WAIT(SSL_is_init_finished(peer.ssl));
-	assert_int_equal(b.done, 0);
-	peer.gathers = false;
-	peer_write(&peer, SPAN("early"));
-	WAIT(b.done);
-	assert_non_null(b.p.s);
-	probe_turns();
-	assert_int_equal(b.p.reads, 0);
-	peer_write(&peer, SPAN(" and late"));
-	probe_turns();
-	probe_resume(&b.p);
-	WAIT(b.p.got.n == 14);
-	assert_true(span_is(buf_span(&b.p.got), "early and late"));
-	side_done(&b);
-	peer_done(&peer);
+	for (int reset = 0; reset < 2; reset++) {
+		assert_true(pipe_open(loop, 0, ends));
+		peer_init(&peer, ctx, false, ends[0]);
+		start_server(&b, sc, ends[1]);
+		peer_step(&peer);
+		peer.gathers = true;
+		WAIT(SSL_is_init_finished(peer.ssl));
+		assert_int_equal(b.done, 0);
+		peer.gathers = false;
+		peer_write(&peer, SPAN("early"));
+		WAIT(b.done);
+		assert_non_null(b.p.s);
+		if (reset)
+			probe_reset(&peer.p);
+		probe_turns();
+		assert_int_equal(b.p.reads + b.p.ends, 0);
+		if (!reset)
+			peer_write(&peer, SPAN(" and late"));
+		probe_turns();
+		probe_resume(&b.p);
+		WAIT(b.p.got.n == (reset ? 5 : 14));
+		assert_true(span_is(buf_span(&b.p.got), reset ? "early" : "early and late"));
+		if (reset) {
+			WAIT(b.p.ends == 1);
+			assert_int_equal(b.p.end.code, ERR_IO);
+		}
+		side_done(&b);
+		peer_done(&peer);
+	}
 	SSL_CTX_free(ctx);
 	close_contexts();
 }
