@@ -3,10 +3,11 @@
 /*
  * auth - who is calling: API keys, made, read and looked up.
  *
- * A key's text is "sk-sluice-" + 12 characters (public id) + "-" + 43 characters base 62 (256 bits from the
- * kernel) + 6 characters checksum. It is shown once; the table holds SHA-256 of the whole text.
- * Checksum and length are refused before any lookup; the compare takes constant time, for unknown
- * ids too. The table is shared by all threads; a deletion is in force when auth_remove returns.
+ * A key's text is "sk-sluice-" + 12 characters (public id) + "-" + 43 characters base 62 (256 bits
+ * from the kernel) + 6 characters checksum. It is shown once; the table holds SHA-256 of the whole
+ * text. Checksum and length are refused before any lookup; the compare takes constant time, for
+ * unknown ids too. The table is shared by all threads; a deletion is in force when auth_remove
+ * returns.
  */
 #include "machine/base/err.h"
 #include "machine/sys/sys.h"
@@ -23,8 +24,9 @@ struct auth_identity {
 };
 
 /* A new key: row to store and text to show once. */
-bool auth_make(struct sys *sys, const char *name, enum permission manage, enum permission completions,
-	int64_t expires_ms, struct key_row *row, char text[AUTH_KEY_CHARS + 1], struct err *err);
+bool auth_make(struct sys *sys, const char *name, enum permission manage,
+	enum permission completions, int64_t expires_ms, struct key_row *row,
+	char text[AUTH_KEY_CHARS + 1], struct err *err);
 
 /*
  * The credential of a request out of its header fields' values ({NULL, 0} when absent):

@@ -3,14 +3,13 @@
 #include <assert.h>
 
 /*
- * A payload: u8 version, u8 kind, then the members in the order of write_members below: integers as
+ * A payload: u8 version, u8 kind, then the members in the order of record_write below: integers as
  * little-endian 64 bits, ids as 16 bytes, texts as u16 length and bytes. A member is only ever
  * added behind the others, with a new version.
  */
 #define RECORD_VERSION 1
-#define MAX_TEXT_BYTES                                                                             \
-	40000 /* a request's extra: 32 members of 64 + 1024 bytes and their quotes                 \
-	       */
+/* A request's extra: 32 members of 64 + 1024 bytes and their quotes. */
+#define MAX_TEXT_BYTES 40000
 
 enum record_kind { RECORD_CHECKPOINT = 1, RECORD_FINAL = 2 };
 

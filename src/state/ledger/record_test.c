@@ -48,6 +48,92 @@ static void no_prefix_and_no_longer_text_is_a_record(void **state)
 	buf_done(&b);
 }
 
+/* All members at their longest fit a frame; what is longer is left out whole, the rest stays. */
+static void texts_are_bounded(void **state)
+{
+	static char text[70000];
+	struct request_row in = test_row(1), out;
+	struct span *const texts[] = {&in.op, &in.model_asked, &in.provider, &in.model_served,
+		&in.user_id, &in.trace_id, &in.tags, &in.extra, &in.referer, &in.title,
+		&in.upstream_id};
+	struct buf b;
+	bool final;
+
+	memset(text, 'x', sizeof(text));
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		*texts[i] = span_from(text, 40000);
+	buf_init(&b, 1 << 20);
+	assert_true(record_write(&in, true, &b));
+	assert_true(b.n < JOURNAL_MAX_PAYLOAD);
+	assert_true(record_read(buf_span(&b), &out, &final));
+	assert_true(span_eq(out.extra, in.extra));
+	for (size_t n = 40001; n <= sizeof(text); n += 5333) {
+		in.extra = span_from(text, n);
+		buf_clear(&b);
+		assert_true(record_write(&in, true, &b));
+		assert_true(record_read(buf_span(&b), &out, &final));
+		assert_int_equal(out.extra.n, 0);
+		assert_true(span_eq(out.title, in.title));
+	}
+	buf_done(&b);
+}
+
+static void extreme_numbers_come_back(void **state)
+{
+	struct request_row in = test_row(1), out;
+	struct buf b;
+	bool final;
+
+	in.started_ms = INT64_MAX;
+	in.duration_us = INT64_MAX;
+	in.overhead_us = INT64_MIN;
+	in.usage.output = INT64_MAX;
+	in.cost_nusd = INT64_MAX;
+	in.status = 999;
+	in.attempts = INT32_MAX;
+	in.outcome = OUTCOME_COUNT - 1;
+	in.basis = BASIS_COUNT - 1;
+	buf_init(&b, 1 << 20);
+	assert_true(record_write(&in, true, &b));
+	assert_true(record_read(buf_span(&b), &out, &final));
+	assert_true(out.started_ms == INT64_MAX && out.duration_us == INT64_MAX &&
+		    out.overhead_us == INT64_MIN && out.usage.output == INT64_MAX &&
+		    out.cost_nusd == INT64_MAX && out.status == 999 && out.attempts == INT32_MAX);
+	assert_int_equal(out.outcome, OUTCOME_COUNT - 1);
+	assert_int_equal(out.basis, BASIS_COUNT - 1);
+	/* What no writer writes is no record, however sound its sum. */
+	in.usage.output = -1;
+	buf_clear(&b);
+	assert_true(record_write(&in, true, &b));
+	assert_false(record_read(buf_span(&b), &out, &final));
+	in.usage.output = 1;
+	in.outcome = OUTCOME_COUNT;
+	buf_clear(&b);
+	assert_true(record_write(&in, true, &b));
+	assert_false(record_read(buf_span(&b), &out, &final));
+	buf_done(&b);
+}
+
+/* A buffer that is full takes nothing of a record, and what stood before it is whole. */
+static void no_room_is_no_record(void **state)
+{
+	struct request_row in = test_row(1);
+	size_t bytes;
+	struct buf b;
+
+	buf_init(&b, 1 << 20);
+	assert_true(record_write(&in, true, &b));
+	bytes = b.n;
+	buf_done(&b);
+	for (size_t max = 0; max < bytes; max++) {
+		buf_init(&b, max + 4);
+		assert_true(buf_append_cstr(&b, "abcd"));
+		assert_false(record_write(&in, true, &b));
+		assert_int_equal(b.n, 4);
+		buf_done(&b);
+	}
+}
+
 static void a_changed_bit_never_passes_the_frame(void **state)
 {
 	struct request_row in = test_row(1), out;
@@ -94,6 +180,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_row_comes_back_equal),
 		cmocka_unit_test(no_prefix_and_no_longer_text_is_a_record),
+		cmocka_unit_test(texts_are_bounded),
+		cmocka_unit_test(extreme_numbers_come_back),
+		cmocka_unit_test(no_room_is_no_record),
 		cmocka_unit_test(a_changed_bit_never_passes_the_frame),
 		cmocka_unit_test(names_are_read_strictly),
 	};
