@@ -214,6 +214,19 @@ static void gate(struct exchange *x)
 	buf_clear(&x->env->out);
 }
 
+/* The stream's end cut it: half a document is none. (An end marker is made again where it is due.)
+ */
+static bool is_cut(const struct exchange *x, const struct sse_event *ev)
+{
+	yyjson_doc *doc;
+
+	if (!ev->unfinished)
+		return false;
+	doc = json_read_loose(&x->env->scratch, ev->data, NULL);
+	json_free(doc);
+	return doc == NULL;
+}
+
 static bool on_event(void *user, const struct sse_event *ev)
 {
 	struct exchange *x = user;
@@ -224,6 +237,8 @@ static bool on_event(void *user, const struct sse_event *ev)
 
 	if (t->terminal || x->err.code != ERR_OK)
 		return false;
+	if (is_cut(x, ev))
+		return true;
 	t->final_usage = false;
 	if (ev->data.p != NULL)
 		verdict = x->dialect->tap(t, ev->name, ev->data, out);
@@ -240,6 +255,8 @@ static bool on_event(void *user, const struct sse_event *ev)
 	}
 	if (verdict == TAP_PASS)
 		buf_append(out, ev->raw);
+	if (verdict == TAP_PASS && ev->unfinished)
+		buf_append(out, SPAN("\n\n"));
 	if (out->failed) {
 		err_set(&x->err, ERR_NO_MEMORY, NULL);
 		return false;
@@ -426,7 +443,8 @@ static void on_end(void *user)
 		relay_error_end(x);
 }
 
-static enum err_code failure_code(const struct http_failure *f)
+/* promised: the client has seen a part of the answer. */
+static enum err_code failure_code(const struct http_failure *f, bool promised)
 {
 	switch (f->kind) {
 	case HTTP_FAIL_DNS:
@@ -464,8 +482,9 @@ static void on_fail(void *user, const struct http_failure *f)
 		flush(x);
 	x->sent = x->sent || f->sent;
 	x->not_http = f->kind == HTTP_FAIL_PROTOCOL && f->phase != HTTP_PHASE_BODY;
-	err_set(&x->err, failure_code(f), "Provider \"%.*s\": %s", SPAN_ARG(x->provider->name),
-		f->err.code != ERR_OK ? f->err.text : err_row(failure_code(f))->text);
+	err_set(&x->err, failure_code(f, x->begun), "Provider \"%.*s\": %s",
+		SPAN_ARG(x->provider->name),
+		f->err.code != ERR_OK ? f->err.text : err_row(failure_code(f, x->begun))->text);
 	exchange_fail(x);
 }
 

@@ -102,7 +102,8 @@ static bool compile_providers(struct snapshot *s, struct log *log, struct err *e
 			(type != NULL && type->needs_key && from->api_key[0] == '\0')) {
 			struct log_field f = LOG_FIELD_TEXT("provider", span_of(from->name));
 
-			log_write(log, LOG_WARN, "provider_off", "its api_key is empty", &f, 1);
+			log_write(log, from->enabled ? LOG_WARN : LOG_INFO, "provider_off",
+				from->enabled ? "its api_key is empty" : "enabled: false", &f, 1);
 			continue;
 		}
 		ok = compile_provider(s, from, &tls, err);

@@ -23,7 +23,8 @@ void buf_done(struct buf *b); /* frees; the buf may be used again with the same 
 
 static inline struct span buf_span(const struct buf *b)
 {
-	return (struct span){b->mem + b->off, b->n};
+	/* NULL + 0 is undefined: an empty buf may have no memory. */
+	return (struct span){b->off > 0 ? b->mem + b->off : b->mem, b->n};
 }
 
 bool buf_append(struct buf *b, struct span s);
