@@ -346,12 +346,12 @@ static void hold(struct exchange *x, struct span bytes)
 	exchange_fail(x);
 }
 
-static void relay_plain_end(struct exchange *x)
+/* An answer that is not of the usual form: parsed whole, to say what it is. */
+static bool read_unusual(struct exchange *x, struct llm_answer *answer)
 {
 	struct span text = buf_span(&x->held);
 	struct err why = {0};
 	yyjson_doc *doc = json_read(&x->env->scratch, text, &why);
-	struct llm_answer answer = {0};
 	bool ok = false;
 
 	if (why.code == ERR_NO_MEMORY)
@@ -362,8 +362,18 @@ static void relay_plain_end(struct exchange *x)
 			text.n == 0 ? "an empty body" : "something that is not JSON");
 	else
 		ok = x->dialect->read_answer(
-			x->endpoint->op, yyjson_doc_get_root(doc), &answer, &x->err);
+			x->endpoint->op, yyjson_doc_get_root(doc), answer, &x->err);
 	json_free(doc);
+	return ok;
+}
+
+static void relay_plain_end(struct exchange *x)
+{
+	struct llm_answer answer = {0};
+	bool ok = x->dialect->scan_answer(
+			  x->endpoint->op, buf_span(&x->held), &x->env->scratch, &answer) ||
+		  read_unusual(x, &answer);
+
 	x->usage = answer.usage;
 	x->plain_output_bytes = answer.output_bytes;
 	if (ok && x->facts.stream)

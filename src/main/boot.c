@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "control/manage/manage.h"
@@ -94,41 +93,6 @@ static bool read_tls(const struct conf *c, struct tls_context **tls, struct err 
 	return *tls != NULL;
 }
 
-/*
- * Listeners of one process share their port by SO_REUSEPORT, and so would those of another process:
- * a socket without that option finds out whether somebody is there.
- */
-static bool is_free(const char *address, struct err *err)
-{
-	struct span host;
-	char text[256];
-	struct sockaddr_storage to = {0};
-	int port, fd, on = 1;
-	bool ok;
-
-	if (strncmp(address, "unix:", 5) == 0)
-		return true;
-	if (!socket_split_address(span_of(address), &host, &port) || host.n >= sizeof(text))
-		return err_set(err, ERR_CONFIG, "listen: \"%s\" is not HOST:PORT", address);
-	if (port == 0)
-		return true;
-	snprintf(text, sizeof(text), "%.*s", SPAN_ARG(host));
-	if (uv_ip4_addr(text, port, (struct sockaddr_in *)&to) != 0 &&
-		uv_ip6_addr(text, port, (struct sockaddr_in6 *)&to) != 0)
-		return err_set(err, ERR_CONFIG, "listen: \"%s\" is not an IP address", text);
-	fd = socket(to.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return err_set_errno(err, ERR_IO, "socket");
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	ok = bind(fd, (struct sockaddr *)&to,
-		     to.ss_family == AF_INET ? sizeof(struct sockaddr_in)
-					     : sizeof(struct sockaddr_in6)) == 0;
-	if (!ok)
-		err_set_errno(err, errno == EADDRINUSE ? ERR_CONFLICT : ERR_CONFIG, address);
-	close(fd);
-	return ok;
-}
-
 static void raise_descriptors(void)
 {
 	struct rlimit limit;
@@ -155,7 +119,7 @@ static bool start_workers(struct process *p, struct err *err)
 		.registry = p->registry};
 	char bound[300];
 
-	if (!is_free(spec.listen, err))
+	if (!listener_is_free(spec.listen, err))
 		return false;
 	for (int i = 0; i < spec.workers; i++) {
 		struct span host;

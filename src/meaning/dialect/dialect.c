@@ -311,3 +311,33 @@ void tap_garbage(struct tap *t)
 			"The provider's stream holds an event that is not a JSON object%s%s",
 			why.text[0] != '\0' ? ": " : "", why.text);
 }
+
+struct span scan_usage(struct span text, const char *list)
+{
+	struct span usage = {NULL, 0}, rest;
+	struct json_member m;
+	bool has_list = false;
+	size_t at = 0;
+
+	while (json_next(text, &at, &m)) {
+		if (m.key.p == NULL || json_key_is(m.key, "error"))
+			return (struct span){NULL, 0};
+		if (json_key_is(m.key, list)) {
+			has_list = *m.value.p == '[';
+		} else if (json_key_is(m.key, "usage")) {
+			if (usage.p != NULL || *m.value.p != '{')
+				return (struct span){NULL, 0};
+			usage = m.value;
+		}
+	}
+	rest = span_skip(text, at);
+	while (rest.n > 0 &&
+		(*rest.p == '\n' || *rest.p == '\r' || *rest.p == ' ' || *rest.p == '\t'))
+		rest = span_skip(rest, 1);
+	if (!has_list || rest.n == 0 || *rest.p != '}')
+		return (struct span){NULL, 0};
+	for (size_t i = 1; i < rest.n; i++)
+		if (rest.p[i] != '\n' && rest.p[i] != '\r' && rest.p[i] != ' ' && rest.p[i] != '\t')
+			return (struct span){NULL, 0};
+	return usage;
+}

@@ -108,6 +108,13 @@ struct dialect {
 	 */
 	bool (*read_answer)(
 		enum llm_op op, yyjson_val *root, struct llm_answer *out, struct err *err);
+	/*
+	 * The same for the usual answer, by a walk over its outermost members: one usage, no error.
+	 * Only the usage is parsed; what stands in the others is the client's to read. false: not
+	 * so plain, read_answer decides.
+	 */
+	bool (*scan_answer)(enum llm_op op, struct span text, const struct json_scratch *scratch,
+		struct llm_answer *out);
 	void (*edit_answer)(enum llm_op op, const struct llm_answer *answer, struct span cost,
 		struct json_edit *e);
 

@@ -240,7 +240,7 @@ static void note_event(const struct record *r, struct span data, struct said_usa
 	yyjson_doc_free(doc);
 }
 
-static int n_streams, n_events, n_bodies, n_errors;
+static int n_streams, n_events, n_bodies, n_scanned, n_errors;
 
 static void check_stream(const struct record *r)
 {
@@ -369,12 +369,14 @@ static void check_body(const struct record *r)
 {
 	struct span body = json_raw(r->line, "response");
 	struct said_usage said = {0};
-	struct llm_answer answer;
+	struct llm_answer answer, scanned;
 	struct err err = {0};
 	yyjson_doc *doc;
 
 	if (r->text || r->status != 200)
 		return;
+	if (r->dialect->scan_answer(r->op, body, &scratch, &scanned))
+		n_scanned++;
 	doc = json_read(&scratch, body, &err);
 	assert_non_null(doc);
 	if (!r->dialect->read_answer(r->op, yyjson_doc_get_root(doc), &answer, &err))
@@ -382,6 +384,8 @@ static void check_body(const struct record *r)
 	if (r->op != LLM_OP_COUNT_TOKENS)
 		note_usage(r, yyjson_obj_get(yyjson_doc_get_root(doc), "usage"), &said);
 	same_usage(r, &said, &answer.usage);
+	if (scanned.usage.present)
+		assert_memory_equal(&scanned.usage, &answer.usage, sizeof(answer.usage));
 	check_cost(r, body, &answer);
 	json_free(doc);
 	n_bodies++;
@@ -390,8 +394,9 @@ static void check_body(const struct record *r)
 static void recorded_bodies(void **state)
 {
 	each_record(check_body);
-	print_message("%d bodies\n", n_bodies);
+	print_message("%d bodies, %d of them by a scan\n", n_bodies, n_scanned);
 	assert_true(n_bodies >= 200);
+	assert_true(n_scanned >= n_bodies * 9 / 10);
 }
 
 static void check_error(const struct record *r)

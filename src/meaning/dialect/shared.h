@@ -100,6 +100,14 @@ void said_keep(int status, const struct said *said, struct err *err, char native
 void error_read(int status, struct span body, const struct json_scratch *scratch, struct err *err,
 	char native_type[64], char native_code[64]);
 
+/* ---- answers whose usage is all that matters ---- */
+
+/*
+ * The usage object's text of a whole JSON object that has `list` as an array, `usage` once as an
+ * object, and no `error`. {NULL, 0}: not so, or the text is not balanced to its end.
+ */
+struct span scan_usage(struct span text, const char *list);
+
 /* ---- events that differ in one piece of text ---- */
 
 /*

@@ -138,12 +138,48 @@ static void a_plain_stream_is_matched(void **state)
 	assert_int_equal(t.output_bytes, 7);
 }
 
+static void a_scan_says_nothing_of_what_is_not_plain(void **state)
+{
+	static const struct {
+		const char *text;
+		bool plain;
+	} rows[] = {
+		{"{\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":4}}", true},
+		{" {\"usage\" : {\"prompt_tokens\":3} , \"choices\" : [ {\"a\":\"}\"} ] } \n",
+			true},
+		{"{\"choices\":[],\"usage\":{\"prompt_tokens\":3}", false},
+		{"{\"choices\":[],\"usage\":{\"prompt_tokens\":3}}x", false},
+		{"{\"choices\":[{],\"usage\":{\"prompt_tokens\":3}}", false},
+		{"{\"choices\":[],\"usage\":{\"prompt_tokens\":3},}", false},
+		{"{\"choices\":[],\"usage\":{\"prompt_tokens\":3},\"usage\":{\"prompt_tokens\":4}}",
+			false},
+		{"{\"choices\":[],\"usage\":null}", false},
+		{"{\"choices\":{},\"usage\":{\"prompt_tokens\":3}}", false},
+		{"{\"error\":{},\"choices\":[],\"usage\":{\"prompt_tokens\":3}}", false},
+		{"{\"usage\":{\"prompt_tokens\":3}}", false},
+		{"[1]", false},
+		{"", false},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct llm_answer answer;
+		bool plain = dialect_openai_chat.scan_answer(
+			LLM_OP_CHAT, span_of(rows[i].text), &scratch, &answer);
+
+		if (plain != rows[i].plain)
+			fail_msg("%s", rows[i].text);
+		if (plain)
+			assert_int_equal(answer.usage.input_uncached, 3);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(openai_streams_of_every_shape_agree),
 		cmocka_unit_test(anthropic_deltas_agree),
 		cmocka_unit_test(a_plain_stream_is_matched),
+		cmocka_unit_test(a_scan_says_nothing_of_what_is_not_plain),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -109,6 +109,20 @@ bool anthropic_read_answer(
 	return true;
 }
 
+bool anthropic_scan_answer(enum llm_op op, struct span text, const struct json_scratch *scratch,
+	struct llm_answer *out)
+{
+	struct span usage =
+		op == LLM_OP_MESSAGES ? scan_usage(text, "content") : (struct span){NULL, 0};
+	yyjson_doc *doc = usage.p != NULL ? json_read(scratch, usage, NULL) : NULL;
+
+	*out = (struct llm_answer){0};
+	if (doc != NULL)
+		anthropic_read_usage(yyjson_doc_get_root(doc), &out->usage);
+	json_free(doc);
+	return out->usage.present;
+}
+
 void anthropic_edit_answer(
 	enum llm_op op, const struct llm_answer *answer, struct span cost, struct json_edit *e)
 {

@@ -18,6 +18,8 @@ void anthropic_read_usage(yyjson_val *usage, struct llm_usage *u);
 
 bool anthropic_read_answer(
 	enum llm_op op, yyjson_val *root, struct llm_answer *out, struct err *err);
+bool anthropic_scan_answer(enum llm_op op, struct span text, const struct json_scratch *scratch,
+	struct llm_answer *out);
 void anthropic_edit_answer(
 	enum llm_op op, const struct llm_answer *answer, struct span cost, struct json_edit *e);
 

@@ -85,6 +85,7 @@ const struct dialect dialect_anthropic = {
 	.read_request = anthropic_read_request,
 	.edit_request = edit_request,
 	.read_answer = anthropic_read_answer,
+	.scan_answer = anthropic_scan_answer,
 	.edit_answer = anthropic_edit_answer,
 	.tap = anthropic_tap,
 	.read_error = read_error,

@@ -205,6 +205,19 @@ bool openai_read_answer(enum llm_op op, yyjson_val *root, struct llm_answer *out
 	return true;
 }
 
+bool openai_scan_answer(enum llm_op op, struct span text, const struct json_scratch *scratch,
+	struct llm_answer *out)
+{
+	struct span usage = scan_usage(text, op == LLM_OP_EMBEDDINGS ? "data" : "choices");
+	yyjson_doc *doc = usage.p != NULL ? json_read(scratch, usage, NULL) : NULL;
+
+	*out = (struct llm_answer){0};
+	if (doc != NULL)
+		openai_read_usage(yyjson_doc_get_root(doc), &out->usage);
+	json_free(doc);
+	return out->usage.present;
+}
+
 void openai_edit_answer(
 	enum llm_op op, const struct llm_answer *answer, struct span cost, struct json_edit *e)
 {

@@ -53,6 +53,7 @@ const struct dialect dialect_openai_chat = {
 	.read_request = openai_read_request,
 	.edit_request = openai_edit_request,
 	.read_answer = openai_read_answer,
+	.scan_answer = openai_scan_answer,
 	.edit_answer = openai_edit_answer,
 	.tap = openai_tap,
 	.read_error = error_read,

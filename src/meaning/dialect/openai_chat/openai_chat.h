@@ -19,6 +19,8 @@ void openai_read_usage(yyjson_val *usage, struct llm_usage *u);
 int64_t openai_count_bytes(yyjson_val *message, bool *acts);
 
 bool openai_read_answer(enum llm_op op, yyjson_val *root, struct llm_answer *out, struct err *err);
+bool openai_scan_answer(enum llm_op op, struct span text, const struct json_scratch *scratch,
+	struct llm_answer *out);
 void openai_edit_answer(
 	enum llm_op op, const struct llm_answer *answer, struct span cost, struct json_edit *e);
 
