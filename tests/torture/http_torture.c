@@ -21,7 +21,8 @@ struct seen {
 static void add(struct seen *s, struct span bytes)
 {
 	assert_true(s->n + bytes.n < sizeof(s->text));
-	memcpy(s->text + s->n, bytes.p, bytes.n);
+	if (bytes.n > 0)
+		memcpy(s->text + s->n, bytes.p, bytes.n);
 	s->n += bytes.n;
 }
 
