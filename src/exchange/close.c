@@ -140,6 +140,8 @@ static void release(struct exchange *x)
 
 	x->gated = false;
 	if (x->request != NULL && tail.n > 0) {
+		if (!x->begun) /* the usage came in the answer's first read */
+			relay_begin_answer(x);
 		request_write(x->request, &tail, 1);
 		x->last_ms = loop_now_ms(x->env->loop);
 	}
@@ -157,7 +159,7 @@ static void on_durable(struct journal_waiter *w)
 		exchange_advance(x);
 }
 
-bool close_checkpoint(struct exchange *x)
+void close_checkpoint(struct exchange *x)
 {
 	struct request_row row;
 
@@ -166,7 +168,8 @@ bool close_checkpoint(struct exchange *x)
 	x->status = 200;
 	fill_row(x, &row);
 	x->waiter.durable = on_durable;
-	return journal_put(x->env->journal, &row, false, &x->waiter);
+	if (!journal_put(x->env->journal, &row, false, &x->waiter))
+		release(x); /* no memory for a record: the settle's will carry the amount */
 }
 
 enum move step_settle(struct exchange *x)

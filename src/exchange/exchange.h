@@ -74,8 +74,8 @@ struct exchange {
 	struct buf held; /* the document, or what waits for the journal at a stream's end */
 	struct sse sse;
 	struct tap *tap; /* of a stream; arena */
-	bool begun; /* the client has our head: from here errors are events */
-	bool gated; /* output goes to `held` until the journal has the record */
+	bool begun;      /* the client has our head: from here errors are events */
+	bool gated;      /* output goes to `held` until the journal has the record */
 	bool paused;
 	bool error_sent;   /* the provider's own error event is part of what was written */
 	bool final_usage;  /* the provider's last usage was seen */
@@ -136,8 +136,8 @@ enum move step_settle(struct exchange *x);
 enum move step_finish(struct exchange *x);
 void close_client_gone(struct exchange *x, const struct err *why);
 /* The record so far, not final: written before a usage leaves that the client will take as the
- * bill. */
-bool close_checkpoint(struct exchange *x);
+ * bill. What was gated leaves behind it. */
+void close_checkpoint(struct exchange *x);
 
 /* meter.c */
 struct exchange_meters *meters_new(struct exchange_env *env);

@@ -277,9 +277,8 @@ static void after_events(struct exchange *x)
 	} else if (x->tap->terminal) {
 		timer_stop(&x->timer);
 		exchange_advance(x);
-	} else if (x->gated && list_empty(&x->waiter.node) && !close_checkpoint(x)) {
-		/* No memory for a record: the settle will carry the amount. */
-		x->gated = false;
+	} else if (x->gated && list_empty(&x->waiter.node)) {
+		close_checkpoint(x);
 	}
 }
 

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A usage that comes before the stream's end waits for the journal, and for nothing else."""
+import contextlib
+import json
+import socket
+import threading
+
+import pytest
+
+import kit
+
+
+class Pieces:
+    """A provider that answers every request with the same pieces, the next when `more` is set."""
+
+    def __init__(self, pieces):
+        self.pieces, self.more = pieces, threading.Event()
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = "http://127.0.0.1:%d" % self.listener.getsockname()[1]
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self):
+        with contextlib.suppress(OSError):
+            while True:
+                self._serve(self.listener.accept()[0])
+
+    def _serve(self, client):
+        head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+        with client, contextlib.suppress(OSError):
+            client.recv(65536)
+            client.sendall((head + self.pieces[0]).encode())
+            for piece in self.pieces[1:]:
+                if not self.more.wait(kit.WAIT_S):
+                    return
+                client.sendall(piece.encode())
+
+    def stop(self):
+        self.listener.close()
+
+
+def event(**more):
+    return "data: " + json.dumps(dict({"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "gpt",
+                                       "choices": []}, **more)) + "\n\n"
+
+
+TEXT = event(choices=[{"index": 0, "delta": {"content": "Hello"}, "finish_reason": None}])
+FINISH = event(choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}])
+USAGE = event(usage={"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10})
+
+
+@pytest.mark.parametrize("first, rest", [
+    (TEXT + FINISH + USAGE, "data: [DONE]\n\n"),
+    (USAGE, TEXT + FINISH + "data: [DONE]\n\n")])
+def test_a_usage_in_the_first_read(make_gateway, first, rest):
+    """All up to the usage in one packet, the end later: the head goes first, and nothing is held back."""
+    provider = Pieces([first, rest])
+    gateway = make_gateway({"providers": {"sim": {"type": "compatible", "base_url": provider.url + "/v1",
+                                                  "api_key": kit.PROVIDER_KEY}},
+                            "models": {"sim/gpt": kit.PRICES}})
+    body = kit.chat("sim/gpt", stream=True, stream_options={"include_usage": True})
+    with gateway.post("/v1/chat/completions", body, stream=True) as answer:
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        lines = answer.iter_lines(chunk_size=1)
+        text = ""
+        while "completion_tokens" not in text:  # comes although the stream goes on
+            text += next(lines).decode() + "\n"
+        provider.more.set()
+        text += "\n".join(line.decode() for line in lines)
+    provider.stop()
+    assert kit.is_done(text) and kit.text_of(kit.chunks(text)) == "Hello"
+    row = gateway.rows()[0]
+    assert kit.is_final(row) and kit.outcome(row) == "ok" and kit.usage_of(row)["output"] == 3
