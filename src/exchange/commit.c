@@ -2,6 +2,8 @@
 #include "exchange/exchange.h"
 #include "machine/base/text.h"
 
+#define MAX_MODEL_BYTES 512 /* it goes back in a field of the answer's head */
+
 static bool find_provider(struct exchange *x)
 {
 	const struct snapshot *s = x->snapshot;
@@ -33,6 +35,11 @@ static bool choose_model(struct exchange *x)
 		return err_set(&x->err, ERR_BAD_REQUEST,
 			"model is missing; name one as provider/model, for example "
 			"openai/gpt-4o-mini");
+	}
+	if (x->facts.model.n > MAX_MODEL_BYTES) {
+		err_param(&x->err, "model");
+		return err_set(&x->err, ERR_BAD_REQUEST, "The model's name is over %d bytes",
+			MAX_MODEL_BYTES);
 	}
 	if (!model_name_read(x->facts.model, &x->name, &x->err)) {
 		err_param(&x->err, "model");

@@ -47,5 +47,8 @@ void exchange_env_done(struct exchange_env *env); /* no exchange may be left */
 /* For http_server_new, with the env as its user. */
 extern const struct http_service exchange_service;
 
-/* Exchanges end with "shutting_down": in the stream where one runs, as 503 otherwise. */
+/*
+ * Exchanges end with "shutting_down": in the stream where one runs, as 503 otherwise, and no new
+ * one begins. Those that are left wait for the journal alone and hold no call.
+ */
 void exchange_shutdown_all(struct exchange_env *env);

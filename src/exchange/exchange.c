@@ -130,12 +130,14 @@ void exchange_free(struct exchange *x)
 
 void exchange_shutdown_all(struct exchange_env *env)
 {
+	env->draining = true;
 	LIST_EACH_SAFE(pos, &env->exchanges)
 	{
 		struct exchange *x = LIST_ITEM(pos, struct exchange, node);
 
 		switch (x->step) {
-		case STEP_SETTLE: /* the journal is about to call */
+		case STEP_SETTLE: /* the journal is about to call; nothing lingers behind it */
+			relay_cancel(x);
 			break;
 		case STEP_LINGER:
 			relay_cancel(x);

@@ -232,7 +232,8 @@ static bool on_event(void *user, const struct sse_event *ev)
 	struct exchange *x = user;
 	struct buf *out = &x->env->out;
 	struct tap *t = x->tap;
-	bool promised = x->begun || x->gated || out->n > 0;
+	size_t before = out->n;
+	bool promised = x->begun || x->gated || before > 0;
 	enum tap_verdict verdict = TAP_PASS;
 
 	if (t->terminal || x->err.code != ERR_OK)
@@ -258,6 +259,7 @@ static bool on_event(void *user, const struct sse_event *ev)
 	if (verdict == TAP_PASS && ev->unfinished)
 		buf_append(out, SPAN("\n\n"));
 	if (out->failed) {
+		out->n = before; /* half an event is none */
 		err_set(&x->err, ERR_NO_MEMORY, NULL);
 		return false;
 	}
@@ -307,7 +309,7 @@ static void relay_stream_end(struct exchange *x)
 			x->tap->terminal = true;
 			if (!buf_append_cstr(&x->held, x->dialect->end_marker))
 				err_set(&x->err, ERR_NO_MEMORY, NULL);
-		} else if (!x->begun) {
+		} else if (!x->begun && !x->gated) {
 			err_set(&x->err, ERR_UPSTREAM_INVALID,
 				"Provider \"%.*s\" answered with an empty stream",
 				SPAN_ARG(x->provider->name));
@@ -383,7 +385,7 @@ static void relay_plain_end(struct exchange *x)
 		exchange_advance(x);
 		return;
 	}
-	x->err_from_provider = x->err.code != ERR_UPSTREAM_INVALID;
+	x->err_from_provider = x->err.code != ERR_UPSTREAM_INVALID && x->err.code != ERR_NO_MEMORY;
 	exchange_fail(x);
 }
 
@@ -452,8 +454,7 @@ static void on_end(void *user)
 		relay_error_end(x);
 }
 
-/* promised: the client has seen a part of the answer. */
-static enum err_code failure_code(const struct http_failure *f, bool promised)
+static enum err_code failure_code(const struct http_failure *f)
 {
 	switch (f->kind) {
 	case HTTP_FAIL_DNS:
@@ -491,9 +492,8 @@ static void on_fail(void *user, const struct http_failure *f)
 		flush(x);
 	x->sent = x->sent || f->sent;
 	x->not_http = f->kind == HTTP_FAIL_PROTOCOL && f->phase != HTTP_PHASE_BODY;
-	err_set(&x->err, failure_code(f, x->begun), "Provider \"%.*s\": %s",
-		SPAN_ARG(x->provider->name),
-		f->err.code != ERR_OK ? f->err.text : err_row(failure_code(f, x->begun))->text);
+	err_set(&x->err, failure_code(f), "Provider \"%.*s\": %s", SPAN_ARG(x->provider->name),
+		f->err.code != ERR_OK ? f->err.text : err_row(failure_code(f))->text);
 	exchange_fail(x);
 }
 

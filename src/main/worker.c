@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #define IDLE_CHECK_MS 20
+#define STOP_MS 2000
 
 struct worker {
 	struct loop *loop;
@@ -112,8 +113,9 @@ static void on_idle_check(struct timer *t)
 
 	sample(w);
 	if (w->env.draining)
-		atomic_store(&w->idle,
-			http_server_active(w->env.server) == 0 && w->env.n_exchanges == 0);
+		atomic_store(&w->idle, http_server_active(w->env.server) == 0 &&
+					       w->env.n_exchanges == 0 &&
+					       http_server_pending(w->env.server) == 0);
 	timer_start(t, w->env.draining ? IDLE_CHECK_MS : 1000);
 }
 
@@ -239,19 +241,20 @@ struct stopping {
 	struct mail mail;
 	struct worker *worker;
 	struct loop_hook hook;
-	int turns;
+	int64_t until_ms;
 };
 
 /*
- * A turn after the exchanges were told to end, the journal has their records and their clients the
- * last bytes; a second one lets the streams close.
+ * A turn after the exchanges were told to end, the journal has their records; their clients get
+ * some time for the last bytes. The idle check makes turns when nothing else does.
  */
 static void on_turn(struct loop_hook *h)
 {
 	struct stopping *s = LIST_ITEM(h, struct stopping, hook);
 	struct worker *w = s->worker;
 
-	if ((w->env.n_exchanges > 0 || http_server_pending(w->env.server) > 0) && s->turns++ < 100)
+	if ((w->env.n_exchanges > 0 || http_server_pending(w->env.server) > 0) &&
+		loop_now_ms(w->loop) < s->until_ms)
 		return;
 	loop_hook_remove(h);
 	timer_done(&w->idle_check);
@@ -261,10 +264,14 @@ static void on_turn(struct loop_hook *h)
 static void do_stop(struct mail *m)
 {
 	struct stopping *s = LIST_ITEM(m, struct stopping, mail);
+	struct worker *w = s->worker;
 
-	exchange_shutdown_all(&s->worker->env);
+	http_server_drain(w->env.server);
+	exchange_shutdown_all(&w->env);
+	s->until_ms = loop_now_ms(w->loop) + STOP_MS;
 	s->hook.run = on_turn;
-	loop_hook_add(s->worker->loop, &s->hook);
+	loop_hook_add(w->loop, &s->hook);
+	timer_start(&w->idle_check, 0);
 }
 
 void worker_stop(struct worker *w)

@@ -115,6 +115,21 @@ def test_drain_lets_streams_finish(sim, gateway):
     assert [kit.outcome(r) for r in rows] == ["ok"]
 
 
+def test_drain_lets_a_slow_reader_have_its_answer(sim, gateway):
+    """An answer that was written but not taken yet is work left too."""
+    n = 12 << 20
+    with gateway.raw(receive_buffer=4096) as raw:
+        raw.send(gateway.raw_request("/v1/chat/completions", kit.chat(f"sim/gpt+bytes={n}")))
+        status, headers = raw.read_head()
+        assert status == 200
+        gateway.access()
+        gateway.signal(signal.SIGTERM)
+        time.sleep(3)
+        length = int(headers["content-length"])
+        assert length > n and len(raw.read(length)) == length
+    assert gateway.child.wait(kit.WAIT_S) == 0
+
+
 def test_drain_ends_what_takes_too_long(sim, make_gateway):
     """At the drain deadline a stream ends with an event that says so, and the exit code is still 0."""
     gateway = make_gateway(kit.config_for(sim, **kit.SHORT_DRAIN))

@@ -159,3 +159,14 @@ def test_the_journal_that_cannot_be_written_stops_new_requests_only(sim, gateway
     resource.prlimit(gateway.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     kit.wait_until(lambda: gateway.post("/v1/chat/completions", kit.chat("openai/gpt")).status_code == 200, "it goes on")
     assert len(gateway.rows(len(sim.bill()))) == len(sim.bill())
+
+
+@pytest.mark.parametrize("n, status", [(500, 200), (513, 400), (3 << 20, 400)])
+def test_a_models_name_has_a_limit(sim, gateway, n, status):
+    """It goes back in a field of the head: a long one is refused before the provider is paid."""
+    answer = gateway.post("/v1/chat/completions", kit.chat("sim/" + "m" * (n - 4)))
+    assert answer.status_code == status
+    if status == 200:
+        assert len(answer.headers["x-sluice-model"]) == n
+    else:
+        assert answer.json()["error"]["param"] == "model" and sim.bill() == []
