@@ -604,7 +604,7 @@ static void kill_9_loses_and_doubles_nothing(void **state)
 		struct request_sum sum;
 		struct ingest *g;
 		uint32_t last = atomic_load(durable);
-		pid_t child = fork();
+		pid_t child = test_fork();
 
 		if (child == 0)
 			write_until_killed(round, last + 1, durable);
@@ -633,7 +633,7 @@ static void a_killed_ingest_is_repeated_without_doubles(void **state)
 	for (uint32_t i = 0; i < 5; i++)
 		write_rows(1, i * 400 + 1, i * 400 + 400, true);
 	for (int64_t round = 1; round <= 20; round++) {
-		pid_t child = fork();
+		pid_t child = test_fork();
 
 		if (child == 0) {
 			struct err err = {0};

@@ -3,10 +3,31 @@
 /* test_rows - a request row to write and look for, and a folder to do it in; for this folder's
  * tests. */
 #include <dirent.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 #include "state/ledger/journal.h"
+
+/*
+ * A child that is meant to be killed: it dies with its parent too, and by itself after a while, so
+ * that a test that is cut short leaves nothing running. Never returns -1, which kill(2) would take
+ * for everybody.
+ */
+static inline pid_t test_fork(void)
+{
+	pid_t parent = getpid(), child = fork();
+
+	if (child < 0)
+		abort();
+	if (child == 0) {
+		alarm(30);
+		if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
+			_exit(1);
+	}
+	return child;
+}
 
 static inline struct request_row test_row(uint32_t n)
 {
