@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Limits that hold from the first day: bodies, coding, connections, events."""
+import http.server
 import json
 import os
 import resource
+import threading
 import time
 
 import pytest
@@ -170,3 +172,50 @@ def test_a_models_name_has_a_limit(sim, gateway, n, status):
         assert len(answer.headers["x-sluice-model"]) == n
     else:
         assert answer.json()["error"]["param"] == "model" and sim.bill() == []
+
+
+class Weights(http.server.BaseHTTPRequestHandler):
+    """A provider that takes bodies of any size and answers with `server.text`."""
+
+    def do_POST(self):
+        left = self.server.got = int(self.headers["Content-Length"])
+        while left > 0:
+            left -= len(self.rfile.read(min(left, 1 << 20)))
+        answer = json.dumps({
+            "id": "x", "object": "chat.completion", "created": 1, "model": "gpt",
+            "choices": [{"index": 0, "message": {"role": "assistant", "content": self.server.text},
+                         "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.parametrize("up, down", [((64 << 20) - 1000, 10), (10, (64 << 20) - 1000)])
+def test_the_largest_limits_that_may_be_set_work(make_gateway, up, down):
+    """A body and an answer of the largest size that the configuration allows, the client slow to read."""
+    server = http.server.HTTPServer(("127.0.0.1", 0), Weights)
+    server.text = "x" * down
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    gateway = make_gateway({"limits": {"max_body": "64MiB", "max_answer": "64MiB"}, "providers": {"sim": {
+        "type": "compatible", "base_url": f"http://127.0.0.1:{server.server_port}/v1", "api_key": kit.PROVIDER_KEY}}})
+    with gateway.raw(receive_buffer=4096) as raw:
+        raw.send(gateway.raw_request("/v1/chat/completions", kit.chat("sim/gpt", "y" * up)))
+        status, fields = raw.read_head()
+        assert status == 200
+        left = int(fields["content-length"]) - len(raw.buffer)
+        while left > 0:
+            data = raw.socket.recv(1 << 20)
+            assert data, "cut"
+            left -= len(data)
+    assert server.got > up and int(fields["content-length"]) > down
+    server.shutdown()
+    server.server_close()
+    gateway.config["limits"]["max_answer"] = "65MiB"
+    gateway.write_config()
+    gateway.command("serve", "--check", expect=3)

@@ -214,7 +214,7 @@ static const struct {
 		"f.yaml:1:20: limits.max_body \"20MB\" must be a whole number of bytes, or with "
 		"KiB, MiB, GiB or TiB, such as 20MiB"},
 	{"limits: {max_body: 2GiB}\n",
-		"f.yaml:1:20: limits.max_body \"2GiB\" is out of range: 1KiB to 1GiB"},
+		"f.yaml:1:20: limits.max_body \"2GiB\" is out of range: 1KiB to 64MiB"},
 	{"cors: {origins: https://a}\n", "f.yaml:1:17: cors.origins: a list is expected, such as "
 					 "[\"https://app.example.org\"]"},
 	{"cors:\n  origins: [https://a, ftp://b]\n",

@@ -15,7 +15,8 @@
 #include "machine/base/span.h"
 #include "machine/loop/loop.h"
 
-#define STREAM_MAX_PENDING_BYTES (64u << 20) /* a write past this fails: a bound, not a policy */
+/* A write past this fails: a bound, not a policy. Above the largest body, with its head and TLS. */
+#define STREAM_MAX_PENDING_BYTES (80u << 20)
 
 struct stream;
 
