@@ -33,7 +33,7 @@ static bool grow(struct buf *b, size_t n)
 	}
 	cap = b->cap < MIN_CAP_BYTES ? MIN_CAP_BYTES : b->cap;
 	while (cap < b->n + n)
-		cap = cap > b->max_bytes / 2 ? b->n + n : cap * 2;
+		cap = cap > b->max_bytes / 2 ? b->max_bytes : cap * 2;
 	mem = malloc(cap);
 	if (mem == NULL)
 		return false;
