@@ -19,8 +19,8 @@ enum err_code {
 enum err_retry { RETRY_NEVER, RETRY_LATER, RETRY_ELSEWHERE };
 
 struct err_row {
-	const char *name; /* "BAD_REQUEST" */
-	int status;       /* HTTP */
+	const char *name;        /* "BAD_REQUEST" */
+	int status;              /* HTTP */
 	const char *type, *code; /* code: "" means none */
 	enum err_retry retry;
 	const char *text;
