@@ -129,8 +129,7 @@ void serve_gone(struct serve_conn *c, const struct err *why, bool reset)
 		events->gone(user, why);
 }
 
-/* What has been written leaves first. */
-static void close_when_sent(struct serve_conn *c)
+void serve_close_when_sent(struct serve_conn *c)
 {
 	if (c->pending == 0) {
 		serve_close(c, c->reset);
@@ -146,7 +145,7 @@ static void next(struct serve_conn *c)
 	h1_next(&c->parser);
 	enter(c, SERVE_IDLE);
 	if (c->server->draining && c->waiting.n == 0) {
-		close_when_sent(c);
+		serve_close_when_sent(c);
 		return;
 	}
 	if (c->waiting.n > 0 && !c->reading)
@@ -158,7 +157,7 @@ void serve_answered(struct serve_conn *c, bool keep)
 {
 	request_free(c);
 	if (!keep) {
-		close_when_sent(c);
+		serve_close_when_sent(c);
 	} else if (c->parser.state == H1_END && !c->reading) {
 		next(c);
 	} else {
@@ -219,7 +218,7 @@ static void refuse(struct serve_conn *c, struct span target, const struct err *w
 {
 	c->parser.state = H1_FAILED;
 	answer_refuse(c, target, false, why);
-	close_when_sent(c);
+	serve_close_when_sent(c);
 }
 
 /*
@@ -238,7 +237,7 @@ static void refuse_request(struct serve_conn *c, const struct err *why)
 	else
 		c->reset = !r->chunked && !r->bodyless;
 	request_free(c);
-	close_when_sent(c);
+	serve_close_when_sent(c);
 	if (events != NULL && events->gone != NULL)
 		events->gone(user, why);
 }
@@ -353,7 +352,7 @@ static bool refuse_head(struct serve_conn *c, const struct http_head *head, enum
 	else
 		err_set(&why, code, NULL);
 	answer_refuse(c, head->target, head->method == HTTP_HEAD, &why);
-	close_when_sent(c);
+	serve_close_when_sent(c);
 	return false;
 }
 
@@ -388,7 +387,7 @@ static bool discard(struct serve_conn *c, size_t n)
 	c->discarded += n;
 	if (c->discarded <= SERVE_MAX_DISCARD_BYTES)
 		return true;
-	close_when_sent(c);
+	serve_close_when_sent(c);
 	return false;
 }
 
@@ -444,7 +443,7 @@ static size_t consume(struct serve_conn *c, struct span bytes)
 			if (c->request != NULL)
 				refuse_request(c, &err);
 			else if (c->state == SERVE_DISCARD)
-				close_when_sent(c);
+				serve_close_when_sent(c);
 			else
 				refuse(c, h1_target(&c->parser), &err);
 			return bytes.n;

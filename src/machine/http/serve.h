@@ -92,6 +92,8 @@ struct serve_conn *serve_new(struct http_server *s);
 void serve_start(struct serve_conn *c, struct stream *stream); /* takes the stream */
 void serve_handshake(struct serve_conn *c, struct stream *raw, struct tls_context *tls);
 void serve_close(struct serve_conn *c, bool reset);
+/* The same behind what has been written: the client's time for it is the write stall's. */
+void serve_close_when_sent(struct serve_conn *c);
 /* Tells the owner of the request, which is over, and closes. */
 void serve_gone(struct serve_conn *c, const struct err *why, bool reset);
 /* After the answer: on to the next request, or to the end. keep false: closes once all has left. */

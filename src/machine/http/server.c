@@ -187,7 +187,7 @@ void http_server_drain(struct http_server *s)
 
 		/* One with bytes of a request inside is served first. */
 		if (c->waiting.n == 0)
-			serve_close(c, false);
+			serve_close_when_sent(c);
 	}
 }
 
