@@ -295,7 +295,7 @@ enum move step_decode(struct exchange *x)
 		err_set(&x->err, ERR_BAD_REQUEST, "The body must be a JSON object");
 		return MOVE_FAIL;
 	}
-	ok = x->dialect->read_request(x->endpoint->op, yyjson_doc_get_root(doc), text, &x->arena,
+	ok = x->dialect->read_facts(x->endpoint->op, yyjson_doc_get_root(doc), text, &x->arena,
 		&x->facts, &x->meta, &x->err);
 	/* The document's memory is used again by the next request. */
 	x->facts.model = arena_copy(&x->arena, x->facts.model);

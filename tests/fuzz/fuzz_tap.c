@@ -238,7 +238,7 @@ static void assert_edited_request(const struct dialect *d, enum llm_op op,
 	struct err err = {0};
 
 	assert(doc != NULL);
-	assert(d->read_request(op, yyjson_doc_get_root(doc), text, a, &after, &meta, &err));
+	assert(d->read_facts(op, yyjson_doc_get_root(doc), text, a, &after, &meta, &err));
 	assert(span_is(after.model, "gpt-4o") && !after.has_requesty);
 	assert(json_get(yyjson_doc_get_root(doc), "requesty") == NULL);
 	assert(after.stream == before->stream && after.max_output == before->max_output);
@@ -263,7 +263,7 @@ static void edit_request(const struct dialect *d, enum llm_op op, bool ask, stru
 		return;
 	arena_init(&a, 1 << 20);
 	buf_init(&out, 4 << 20);
-	if (d->read_request(op, yyjson_doc_get_root(doc), text, &a, &facts, &meta, &err)) {
+	if (d->read_facts(op, yyjson_doc_get_root(doc), text, &a, &facts, &meta, &err)) {
 		assert(facts.choices >= 1 && facts.max_output >= -1);
 		json_edit_init(&e, &a, text);
 		d->edit_request(op, &facts, &edit, &e);

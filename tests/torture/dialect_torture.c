@@ -74,7 +74,7 @@ static bool edit_request(const void *arg)
 	arena_init(&a, 1 << 20);
 	doc = json_read(NULL, text, &err);
 	if (doc != NULL &&
-		d->read_request(*op, yyjson_doc_get_root(doc), text, &a, &facts, &meta, &err)) {
+		d->read_facts(*op, yyjson_doc_get_root(doc), text, &a, &facts, &meta, &err)) {
 		assert_true(span_is(meta.trace_id, "t") && span_is(meta.tags, "[\"a\"]"));
 		json_edit_init(&e, &a, text);
 		d->edit_request(*op, &facts, &edit, &e);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "machine/base/json.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include "machine/base/json_scan.h"
+#include "machine/base/text.h"
 
 /*
  * yyjson guesses the number of values from the size of the text; with this much memory a usual
@@ -113,7 +115,8 @@ static yyjson_doc *read_with(const struct json_scratch *scratch, struct span tex
 	return doc;
 }
 
-yyjson_doc *json_read(const struct json_scratch *scratch, struct span text, struct err *err)
+static yyjson_doc *read_strict(const struct json_scratch *scratch, struct span text,
+	yyjson_read_flag flags, struct err *err)
 {
 	struct failure f;
 	yyjson_doc *doc;
@@ -122,10 +125,15 @@ yyjson_doc *json_read(const struct json_scratch *scratch, struct span text, stru
 		err_set(err, ERR_BAD_JSON, "line 1 column 1: there is nothing to read");
 		return NULL;
 	}
-	doc = read_with(scratch, text, YYJSON_READ_NOFLAG, &f);
+	doc = read_with(scratch, text, flags, &f);
 	if (doc == NULL)
 		explain(text, &f, err);
 	return doc;
+}
+
+yyjson_doc *json_read(const struct json_scratch *scratch, struct span text, struct err *err)
+{
+	return read_strict(scratch, text, YYJSON_READ_NOFLAG, err);
 }
 
 /* Escapes of half a surrogate pair become U+FFFD, in place. False: there were none. */
@@ -152,9 +160,9 @@ static bool mend_surrogates(char *p, const char *end)
 	return mended;
 }
 
-yyjson_doc *json_read_loose(const struct json_scratch *scratch, struct span text, struct err *err)
+static yyjson_doc *read_loose(const struct json_scratch *scratch, struct span text,
+	yyjson_read_flag flags, struct err *err)
 {
-	const yyjson_read_flag flags = YYJSON_READ_ALLOW_INVALID_UNICODE;
 	struct failure f;
 	yyjson_doc *doc;
 	char *copy;
@@ -178,6 +186,20 @@ yyjson_doc *json_read_loose(const struct json_scratch *scratch, struct span text
 	if (doc == NULL)
 		explain(text, &f, err);
 	return doc;
+}
+
+yyjson_doc *json_read_loose(const struct json_scratch *scratch, struct span text, struct err *err)
+{
+	return read_loose(scratch, text, YYJSON_READ_ALLOW_INVALID_UNICODE, err);
+}
+
+yyjson_doc *json_read_raw(
+	const struct json_scratch *scratch, struct span text, bool loose, struct err *err)
+{
+	if (loose)
+		return read_loose(scratch, text,
+			YYJSON_READ_ALLOW_INVALID_UNICODE | YYJSON_READ_NUMBER_AS_RAW, err);
+	return read_strict(scratch, text, YYJSON_READ_NUMBER_AS_RAW, err);
 }
 
 void json_free(yyjson_doc *doc)
@@ -224,9 +246,82 @@ bool json_get_bool(yyjson_val *object, const char *key, bool *out)
 bool json_get_count(yyjson_val *object, const char *key, int64_t *out)
 {
 	yyjson_val *v = json_get(object, key);
+	int64_t n;
 
-	if (!yyjson_is_uint(v) || unsafe_yyjson_get_uint(v) > (uint64_t)1 << 40)
+	if (!json_int(v, &n) || n < 0 || n > (int64_t)1 << 40)
 		return false;
-	*out = (int64_t)unsafe_yyjson_get_uint(v);
+	*out = n;
 	return true;
+}
+
+struct span json_number(yyjson_val *v)
+{
+	if (!yyjson_is_raw(v))
+		return (struct span){NULL, 0};
+	return (struct span){unsafe_yyjson_get_str(v), unsafe_yyjson_get_len(v)};
+}
+
+bool json_int(yyjson_val *v, int64_t *out)
+{
+	if (yyjson_is_raw(v))
+		return text_i64(json_number(v), out);
+	if (!yyjson_is_int(v) || (yyjson_is_uint(v) && yyjson_get_uint(v) > INT64_MAX))
+		return false;
+	*out = yyjson_get_sint(v);
+	return true;
+}
+
+static bool write_scalar(struct buf *b, yyjson_val *v)
+{
+	char number[40];
+	size_t n;
+
+	switch (yyjson_get_type(v)) {
+	case YYJSON_TYPE_STR:
+		return text_json_string(
+			b, (struct span){unsafe_yyjson_get_str(v), unsafe_yyjson_get_len(v)});
+	case YYJSON_TYPE_RAW:
+		return buf_append(
+			b, (struct span){unsafe_yyjson_get_str(v), unsafe_yyjson_get_len(v)});
+	case YYJSON_TYPE_BOOL:
+		return buf_append_cstr(b, unsafe_yyjson_is_true(v) ? "true" : "false");
+	case YYJSON_TYPE_NUM:
+		if (yyjson_is_uint(v))
+			return buf_append_u64(b, unsafe_yyjson_get_uint(v));
+		if (yyjson_is_sint(v))
+			return buf_append_i64(b, unsafe_yyjson_get_sint(v));
+		n = (size_t)snprintf(number, sizeof(number), "%.17g", unsafe_yyjson_get_real(v));
+		return buf_append(b, (struct span){number, n});
+	default:
+		return buf_append_cstr(b, "null");
+	}
+}
+
+bool json_write(struct buf *b, yyjson_val *v)
+{
+	size_t i, max;
+	yyjson_val *key, *item;
+
+	if (yyjson_is_arr(v)) {
+		buf_append_char(b, '[');
+		yyjson_arr_foreach(v, i, max, item)
+		{
+			if (i > 0)
+				buf_append_char(b, ',');
+			json_write(b, item);
+		}
+		return buf_append_char(b, ']');
+	}
+	if (!yyjson_is_obj(v))
+		return write_scalar(b, v);
+	buf_append_char(b, '{');
+	yyjson_obj_foreach(v, i, max, key, item)
+	{
+		if (i > 0)
+			buf_append_char(b, ',');
+		write_scalar(b, key);
+		buf_append_char(b, ':');
+		json_write(b, item);
+	}
+	return buf_append_char(b, '}');
 }

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <yyjson.h>
 #include "machine/base/arena.h"
+#include "machine/base/buf.h"
 #include "machine/base/err.h"
 
 #define JSON_MAX_DEPTH 64
@@ -34,6 +35,24 @@ void json_free(yyjson_doc *doc);
  * is looked at and handed on as it came, never for what the gateway acts on.
  */
 yyjson_doc *json_read_loose(const struct json_scratch *scratch, struct span text, struct err *err);
+
+/*
+ * Like json_read (or, with `loose`, json_read_loose), but every number stays raw text
+ * (yyjson_is_raw): for documents whose parts are written again elsewhere, numbers unchanged.
+ */
+yyjson_doc *json_read_raw(
+	const struct json_scratch *scratch, struct span text, bool loose, struct err *err);
+
+/*
+ * Appends the value as JSON text without white space: equal values give equal bytes, members keep
+ * their order, raw numbers their spelling. Strings are escaped as text_json_string does it.
+ */
+bool json_write(struct buf *b, yyjson_val *v);
+
+/* The text of a number that json_read_raw kept; {NULL, 0}: it is no number. */
+struct span json_number(yyjson_val *v);
+/* The same as a whole number; false: no number, a fraction or beyond 64 bits. */
+bool json_int(yyjson_val *v, int64_t *out);
 
 /* The member's value, the last one when the key is there twice; NULL when absent or no object. */
 yyjson_val *json_get(yyjson_val *object, const char *key);

@@ -27,7 +27,7 @@ struct llm_facts {
 	bool has_requesty;  /* the body has a `requesty` member, which is taken out */
 };
 
-/* What came with the `requesty` object. Owned by the arena given to read_request. */
+/* What came with the `requesty` object. Owned by the arena given to read_facts. */
 struct llm_metadata {
 	struct span user_id, trace_id;
 	struct span tags;  /* raw JSON array of strings, or empty */
@@ -92,12 +92,18 @@ struct llm_answer {
 	int64_t output_bytes;
 };
 
+struct codec;
+
+/*
+ * The formats that clients do not speak (gemini, bedrock) have a name, read_error, status and codec
+ * alone.
+ */
 struct dialect {
 	const char *name; /* "openai_chat" */
 
 	/* Facts and metadata; ERR_BAD_REQUEST naming the member when a member the gateway needs is
 	 * malformed. */
-	bool (*read_request)(enum llm_op op, yyjson_val *root, struct span text, struct arena *a,
+	bool (*read_facts)(enum llm_op op, yyjson_val *root, struct span text, struct arena *a,
 		struct llm_facts *facts, struct llm_metadata *meta, struct err *err);
 	void (*edit_request)(enum llm_op op, const struct llm_facts *facts,
 		const struct pass_edit *edit, struct json_edit *e);
@@ -147,6 +153,8 @@ struct dialect {
 	 * out. */
 	const char *end_marker;               /* "data: [DONE]\n\n" */
 	int (*status)(const struct err *err); /* 529 and such differ by format */
+
+	const struct codec *codec; /* translation; codec.h */
 };
 
 extern const struct dialect dialect_openai_chat, dialect_anthropic;

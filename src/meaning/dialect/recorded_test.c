@@ -448,7 +448,7 @@ static void check_request(const struct record *r)
 	buf_init(&out, 1 << 24);
 	doc = json_read(&scratch, body, NULL);
 	assert_non_null(doc);
-	if (!r->dialect->read_request(
+	if (!r->dialect->read_facts(
 		    r->op, yyjson_doc_get_root(doc), body, &arena, &facts, &meta, &err))
 		fail_msg("%.*s: %s", SPAN_ARG(r->name), err.text);
 	json_edit_init(&e, &arena, body);

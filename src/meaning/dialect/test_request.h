@@ -26,7 +26,7 @@ static inline struct request request_read(const struct dialect *d, enum llm_op o
 	arena_init(&r.arena, 1 << 16);
 	r.doc = json_read(NULL, r.text, NULL);
 	assert_non_null(r.doc);
-	r.ok = d->read_request(
+	r.ok = d->read_facts(
 		op, yyjson_doc_get_root(r.doc), r.text, &r.arena, &r.facts, &r.meta, &r.err);
 	assert_int_equal(r.ok, r.err.code == ERR_OK);
 	return r;

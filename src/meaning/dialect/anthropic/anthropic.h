@@ -7,7 +7,7 @@
  */
 #include "meaning/dialect/shared.h"
 
-bool anthropic_read_request(enum llm_op op, yyjson_val *root, struct span text, struct arena *a,
+bool anthropic_read_facts(enum llm_op op, yyjson_val *root, struct span text, struct arena *a,
 	struct llm_facts *facts, struct llm_metadata *meta, struct err *err);
 
 /*

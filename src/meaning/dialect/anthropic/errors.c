@@ -82,7 +82,7 @@ static void read_error(int http_status, struct span body, const struct json_scra
 
 const struct dialect dialect_anthropic = {
 	.name = "anthropic",
-	.read_request = anthropic_read_request,
+	.read_facts = anthropic_read_facts,
 	.edit_request = edit_request,
 	.read_answer = anthropic_read_answer,
 	.scan_answer = anthropic_scan_answer,

@@ -50,7 +50,7 @@ static int status(const struct err *err)
 
 const struct dialect dialect_openai_chat = {
 	.name = "openai_chat",
-	.read_request = openai_read_request,
+	.read_facts = openai_read_facts,
 	.edit_request = openai_edit_request,
 	.read_answer = openai_read_answer,
 	.scan_answer = openai_scan_answer,

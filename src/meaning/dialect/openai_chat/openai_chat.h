@@ -8,7 +8,7 @@
  */
 #include "meaning/dialect/shared.h"
 
-bool openai_read_request(enum llm_op op, yyjson_val *root, struct span text, struct arena *a,
+bool openai_read_facts(enum llm_op op, yyjson_val *root, struct span text, struct arena *a,
 	struct llm_facts *facts, struct llm_metadata *meta, struct err *err);
 void openai_edit_request(enum llm_op op, const struct llm_facts *facts,
 	const struct pass_edit *edit, struct json_edit *e);

@@ -38,7 +38,7 @@ static bool read_limits(const struct pick *picks, struct llm_facts *facts, struc
 	return err_set(err, ERR_BAD_REQUEST, "'n' must be from 1 to %d", MAX_CHOICES);
 }
 
-bool openai_read_request(enum llm_op op, yyjson_val *root, struct span text, struct arena *a,
+bool openai_read_facts(enum llm_op op, yyjson_val *root, struct span text, struct arena *a,
 	struct llm_facts *facts, struct llm_metadata *meta, struct err *err)
 {
 	struct pick picks[PICKS] = {[MODEL] = {"model"},

@@ -38,7 +38,7 @@ static bool read_cap(const struct pick *max_tokens, struct llm_facts *facts, str
 		err, ERR_BAD_REQUEST, "max_tokens: Input should be greater than or equal to 1");
 }
 
-bool anthropic_read_request(enum llm_op op, yyjson_val *root, struct span text, struct arena *a,
+bool anthropic_read_facts(enum llm_op op, yyjson_val *root, struct span text, struct arena *a,
 	struct llm_facts *facts, struct llm_metadata *meta, struct err *err)
 {
 	struct pick picks[PICKS] = {[MODEL] = {"model"},
