@@ -194,16 +194,25 @@ enum move step_settle(struct exchange *x)
 
 /* ---- the last bytes ---- */
 
+static void write_failure(struct exchange *x)
+{
+	const char *origin = x->err_from_provider ? "provider" : "router";
+	const struct codec *codec = x->dialect->codec;
+
+	if (x->translation != NULL && codec->write_failure != NULL)
+		codec->write_failure(
+			&x->translation->writing, &x->err, origin, x->request_id, &x->held);
+	else
+		x->dialect->write_stream_error(&x->err, origin, x->request_id, &x->held);
+}
+
 static void end_stream(struct exchange *x)
 {
 	struct span tail;
 
-	if (x->err.code != ERR_OK && !x->error_sent) {
-		/* What was gated after the last good event is still the provider's: it goes out
-		 * before. */
-		x->dialect->write_stream_error(&x->err,
-			x->err_from_provider ? "provider" : "router", x->request_id, &x->held);
-	}
+	/* What was gated after the last good event is still the provider's: it goes out before. */
+	if (x->err.code != ERR_OK && !x->error_sent)
+		write_failure(x);
 	tail = buf_span(&x->held);
 	if (x->held.failed)
 		request_abort(x->request);
@@ -224,6 +233,26 @@ static void answer_error(struct exchange *x)
 	reply_add_exchange(&reply, x);
 	if (!x->err_from_provider && err_row(x->err.code)->retry == RETRY_LATER)
 		reply_add(&reply, "retry-after", SPAN("1"));
+	request_answer(x->request, &reply.http, buf_span(&body));
+	buf_done(&body);
+}
+
+static void answer_translated(struct exchange *x)
+{
+	struct reply reply __attribute__((uninitialized));
+	struct buf body;
+
+	buf_init(&body, x->held.max_bytes * 2);
+	if (!translate_write_answer(x, &body)) {
+		buf_done(&body);
+		err_set(&x->err, ERR_NO_MEMORY, NULL);
+		x->status = x->dialect->status(&x->err);
+		answer_error(x);
+		return;
+	}
+	reply_init(&reply, 200, "application/json");
+	reply_add_exchange(&reply, x);
+	x->first_us = loop_now_us(x->env->loop);
 	request_answer(x->request, &reply.http, buf_span(&body));
 	buf_done(&body);
 }
@@ -264,6 +293,8 @@ enum move step_finish(struct exchange *x)
 			end_stream(x);
 		} else if (x->err.code != ERR_OK) {
 			answer_error(x);
+		} else if (x->translation != NULL) {
+			answer_translated(x);
 		} else {
 			answer_plain(x);
 		}

@@ -48,34 +48,60 @@ static bool choose_model(struct exchange *x)
 	return find_provider(x);
 }
 
-enum move step_plan(struct exchange *x)
+static bool edit_body(struct exchange *x)
 {
-	enum llm_op op = x->endpoint->op;
-	struct pass_edit change;
+	struct pass_edit change = {.model = x->name.full,
+		.ask_usage = x->op == LLM_OP_CHAT && x->facts.stream && !x->facts.wants_usage &&
+			     x->provider->type->asks_usage};
 	struct json_edit edit;
 
-	if (!choose_model(x))
-		return MOVE_FAIL;
-	if (x->provider->type->path[op] == NULL) {
-		err_param(&x->err, "model");
-		err_set(&x->err, ERR_NOT_YET,
-			"Provider \"%.*s\" (type %s) speaks another API format than this endpoint; "
-			"translation "
-			"between formats is not supported yet",
-			SPAN_ARG(x->provider->name), x->provider->type->name);
-		return MOVE_FAIL;
-	}
-	x->model = snapshot_model(x->snapshot, x->facts.model);
-	change = (struct pass_edit){.model = x->name.full,
-		.ask_usage = op == LLM_OP_CHAT && x->facts.stream && !x->facts.wants_usage &&
-			     x->provider->type->asks_usage};
 	json_edit_init(&edit, &x->arena, buf_span(&x->body));
-	x->dialect->edit_request(op, &x->facts, &change, &edit);
+	x->dialect->edit_request(x->op, &x->facts, &change, &edit);
 	x->n_body = json_edit_spans(
 		&edit, x->body_spans, sizeof(x->body_spans) / sizeof(x->body_spans[0]));
-	if (x->n_body < 0 || x->arena.failed) {
-		err_set(&x->err, ERR_NO_MEMORY, NULL);
+	return (x->n_body >= 0 && !x->arena.failed) || err_set(&x->err, ERR_NO_MEMORY, NULL);
+}
+
+/* The operation to ask of the provider: the client's own, or the format it is translated to. */
+static bool choose_op(struct exchange *x)
+{
+	static const enum llm_op others[] = {
+		LLM_OP_CHAT, LLM_OP_MESSAGES, LLM_OP_RESPONSES, LLM_OP_GENERATE, LLM_OP_CONVERSE};
+	const struct provider_type *type = x->provider->type;
+
+	x->op = x->endpoint->op;
+	if (type->path[x->op] != NULL)
+		return true;
+	if (x->dialect->codec != NULL && x->op != LLM_OP_COUNT_TOKENS && x->op != LLM_OP_EMBEDDINGS)
+		for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+			if (type->path[others[i]] != NULL && dialect_of(others[i])->codec != NULL) {
+				x->op = others[i];
+				return true;
+			}
+	err_param(&x->err, "model");
+	return err_set(&x->err, ERR_NO_OPERATION, "Provider \"%.*s\" (type %s) does not serve %s",
+		SPAN_ARG(x->provider->name), type->name, llm_op_name(x->endpoint->op));
+}
+
+/*
+ * Reasoning that another provider made came back in the client's own format: translation leaves out
+ * what this provider could not read.
+ */
+static bool has_foreign_state(const struct exchange *x)
+{
+	return span_find(buf_span(&x->body), SPAN("\"" LLM_STATE_PREFIX)) >= 0;
+}
+
+enum move step_plan(struct exchange *x)
+{
+	bool ok;
+
+	if (!choose_model(x) || !choose_op(x))
 		return MOVE_FAIL;
-	}
-	return MOVE_NEXT;
+	x->model = snapshot_model(x->snapshot, x->facts.model);
+	if (x->op == x->endpoint->op && !(x->dialect->codec != NULL && has_foreign_state(x)))
+		ok = edit_body(x);
+	else
+		ok = translate_request(x, x->op);
+	return ok ? MOVE_NEXT : MOVE_FAIL;
 }

@@ -2,6 +2,7 @@
 #include "exchange/exchange.h"
 #include <assert.h>
 #include <stdlib.h>
+#include "state/ledger/price.h"
 
 struct step_row {
 	const char *name;
@@ -89,10 +90,20 @@ void exchange_fail(struct exchange *x)
 
 void exchange_count_bytes(struct exchange *x)
 {
-	size_t now = x->body.cap + x->held.cap;
+	size_t now = x->body.cap + x->held.cap +
+		     (x->translation != NULL ? translate_bytes(x->translation) : 0);
 
 	x->env->buffered_bytes += (int64_t)now - (int64_t)x->buffered;
 	x->buffered = now;
+}
+
+struct span exchange_cost_text(const struct exchange *x, const struct llm_usage *u, char out[32])
+{
+	int64_t nusd;
+
+	if (x->model == NULL || !price_of(x->model, u, &nusd))
+		return (struct span){NULL, 0};
+	return price_write(nusd, out);
 }
 
 void exchange_make_id(struct exchange_env *env, struct id *id)
@@ -120,6 +131,8 @@ void exchange_free(struct exchange *x)
 	buf_done(&x->body);
 	buf_done(&x->held);
 	sse_done(&x->sse);
+	translate_done(x->translation);
+	x->translation = NULL;
 	exchange_count_bytes(x);
 	snapshot_unref(x->snapshot);
 	arena_done(&x->arena);

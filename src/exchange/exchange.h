@@ -10,6 +10,7 @@
  */
 #include "exchange/endpoint.h"
 #include "exchange/env.h"
+#include "exchange/translate.h"
 #include "machine/http/sse.h"
 
 #define EXCHANGE_ARENA_BYTES (256u << 10)
@@ -48,7 +49,7 @@ struct exchange {
 	struct id id;
 	char request_id[ID_REQUEST_CHARS + 1];
 	const struct endpoint *endpoint;
-	const struct dialect *dialect; /* the client's; in pass mode the provider's too */
+	const struct dialect *dialect; /* the client's */
 	struct auth_identity who;
 
 	/* The request. */
@@ -61,7 +62,9 @@ struct exchange {
 	/* The target. */
 	struct model_name name;
 	const struct provider *provider;
-	const struct llm_model *model; /* NULL: not in the catalogue */
+	const struct llm_model *model;   /* NULL: not in the catalogue */
+	enum llm_op op;                  /* as the provider is asked */
+	struct translation *translation; /* NULL: pass mode */
 	int attempts;
 
 	/* The answer. */
@@ -111,6 +114,9 @@ void exchange_advance(struct exchange *x);
 void exchange_fail(struct exchange *x);
 const char *exchange_step_name(enum step s);
 void exchange_free(struct exchange *x);
+
+/* The decimal text of what `u` costs, or {NULL, 0} when the price is not known. */
+struct span exchange_cost_text(const struct exchange *x, const struct llm_usage *u, char out[32]);
 
 /* Keeps env->buffered_bytes true after body or held grew or went. */
 void exchange_count_bytes(struct exchange *x);

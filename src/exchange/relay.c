@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "exchange/exchange.h"
 #include <assert.h>
-#include "state/ledger/price.h"
 
 #define LINGER_MS 1000
 #define MAX_OUT_BYTES (256u << 10) /* kept from read to read */
@@ -21,7 +20,7 @@ enum move step_dispatch(struct exchange *x)
 	struct provider_call prepared;
 	struct http_call_spec spec;
 
-	if (!provider_prepare(x->provider->type, x->endpoint->op, x->provider->base_path,
+	if (!provider_prepare(x->provider->type, x->op, x->provider->base_path,
 		    x->provider->api_key, client_field, x, &x->arena, &prepared, &x->err))
 		return MOVE_FAIL;
 	for (int i = 0; i < prepared.n; i++)
@@ -92,12 +91,7 @@ static bool is_event_stream(struct span type)
 
 static struct span cost_text(void *user, const struct llm_usage *u, char out[32])
 {
-	struct exchange *x = user;
-	int64_t nusd;
-
-	if (x->model == NULL || !price_of(x->model, u, &nusd))
-		return (struct span){NULL, 0};
-	return price_write(nusd, out);
+	return exchange_cost_text(user, u, out);
 }
 
 static void arm(struct exchange *x);
@@ -135,6 +129,8 @@ static void on_head(void *user, const struct http_head *head)
 	else
 		x->answer = ANSWER_PLAIN;
 	buf_done(&x->body);
+	if (x->translation != NULL)
+		buf_done(&x->translation->body);
 	exchange_count_bytes(x);
 	if (x->answer == ANSWER_STREAM && !begin_relay(x)) {
 		relay_cancel(x);
@@ -227,6 +223,14 @@ static bool is_cut(const struct exchange *x, const struct sse_event *ev)
 	return doc == NULL;
 }
 
+/* The stream says that it failed. In pass mode the tap has written the error already. */
+static void take_error(struct exchange *x)
+{
+	x->err = x->tap->error;
+	x->err_from_provider = x->translation == NULL || x->translation->reading.from_provider;
+	x->error_sent = x->translation == NULL;
+}
+
 static bool on_event(void *user, const struct sse_event *ev)
 {
 	struct exchange *x = user;
@@ -241,18 +245,22 @@ static bool on_event(void *user, const struct sse_event *ev)
 	if (is_cut(x, ev))
 		return true;
 	t->final_usage = false;
-	if (ev->data.p != NULL)
+	if (x->translation != NULL) {
+		verdict = TAP_REPLACE;
+		if (ev->data.p != NULL)
+			translate_event(x, ev->name, ev->data, out);
+	} else if (ev->data.p != NULL) {
 		verdict = x->dialect->tap(t, ev->name, ev->data, out);
-	else if (!promised) /* a comment is no answer yet: our head waits for the first event */
+	} else if (!promised) { /* a comment is no answer yet: our head waits for the first event */
 		verdict = TAP_DROP;
+	}
 	if (t->error.code != ERR_OK) {
-		x->err = t->error;
-		x->err_from_provider = true;
+		take_error(x);
 		if (!promised) { /* a proper status can still be given */
+			x->error_sent = false;
 			buf_clear(out);
 			return false;
 		}
-		x->error_sent = true;
 	}
 	if (verdict == TAP_PASS)
 		buf_append(out, ev->raw);
@@ -295,16 +303,26 @@ static void relay_stream(struct exchange *x, struct span bytes)
 	after_events(x);
 }
 
+static void end_translated(struct exchange *x)
+{
+	translate_end(x, &x->env->out);
+	if (x->tap->error.code != ERR_OK)
+		take_error(x);
+	gate(x);
+}
+
 static void relay_stream_end(struct exchange *x)
 {
 	struct err err = {0};
 
 	if (!sse_end(&x->sse, on_event, x, &err) && x->err.code == ERR_OK)
 		x->err = err;
+	if (x->translation != NULL && x->err.code == ERR_OK && !x->tap->terminal)
+		end_translated(x);
 	if (!x->gated)
 		flush(x);
 	if (x->err.code == ERR_OK && !x->tap->terminal) {
-		if (x->tap->finished) {
+		if (x->tap->finished && x->translation == NULL) {
 			x->gated = true;
 			x->tap->terminal = true;
 			if (!buf_append_cstr(&x->held, x->dialect->end_marker))
@@ -368,7 +386,7 @@ static bool read_unusual(struct exchange *x, struct llm_answer *answer)
 	return ok;
 }
 
-static void relay_plain_end(struct exchange *x)
+static bool read_plain(struct exchange *x)
 {
 	struct llm_answer answer = {0};
 	bool ok = x->dialect->scan_answer(
@@ -377,6 +395,13 @@ static void relay_plain_end(struct exchange *x)
 
 	x->usage = answer.usage;
 	x->plain_output_bytes = answer.output_bytes;
+	return ok;
+}
+
+static void relay_plain_end(struct exchange *x)
+{
+	bool ok = x->translation != NULL ? translate_answer(x, buf_span(&x->held)) : read_plain(x);
+
 	if (ok && x->facts.stream)
 		ok = err_set(&x->err, ERR_UPSTREAM_INVALID,
 			"Provider \"%.*s\" answered a streaming request without a stream",
@@ -404,13 +429,15 @@ static void blame_credential(struct exchange *x)
 static void relay_error_end(struct exchange *x)
 {
 	if (x->upstream_status >= 400) {
-		x->dialect->read_error(x->upstream_status, buf_span(&x->held), &x->env->scratch,
-			&x->err, x->native_type, x->native_code);
+		dialect_of(x->op)->read_error(x->upstream_status, buf_span(&x->held),
+			&x->env->scratch, &x->err, x->native_type, x->native_code);
 		x->err_from_provider = true;
 		if (x->err.code == ERR_UPSTREAM_AUTH)
 			blame_credential(x);
-		else
+		else if (x->translation == NULL)
 			x->status = x->upstream_status;
+		if (x->translation != NULL) /* the words of another format */
+			x->native_type[0] = x->native_code[0] = '\0';
 	} else {
 		err_set(&x->err, ERR_UPSTREAM_INVALID, "Provider \"%.*s\" answered with status %d",
 			SPAN_ARG(x->provider->name), x->upstream_status);

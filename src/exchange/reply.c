@@ -49,7 +49,7 @@ void reply_add_cors(struct reply *reply, const struct snapshot *s, const struct 
 			SPAN("x-request-id, request-id, retry-after, x-sluice-model, "
 			     "x-sluice-provider, "
 			     "x-sluice-attempts, x-sluice-cost, x-sluice-latency-ms, "
-			     "x-sluice-hint"));
+			     "x-sluice-hint, x-sluice-warnings"));
 		return;
 	}
 	reply_add(reply, "access-control-allow-methods", SPAN("GET, POST, OPTIONS"));
@@ -57,6 +57,24 @@ void reply_add_cors(struct reply *reply, const struct snapshot *s, const struct 
 	if (asked.n > 0 && asked.n <= 1024)
 		reply_add(reply, "access-control-allow-headers", asked);
 	reply_add(reply, "access-control-max-age", SPAN("600"));
+}
+
+/* What translation left out or changed. */
+static void add_warnings(struct reply *reply, struct exchange *x)
+{
+	const struct llm_notes *notes = &x->translation->notes;
+	struct buf b;
+
+	if (notes->n == 0)
+		return;
+	buf_init(&b, 4096);
+	for (int i = 0; i < notes->n; i++) {
+		if (i > 0)
+			buf_append_char(&b, ',');
+		buf_append_cstr(&b, notes->codes[i]);
+	}
+	reply_add(reply, "x-sluice-warnings", arena_copy(&x->arena, buf_span(&b)));
+	buf_done(&b);
 }
 
 /* Everything an inference answer says about itself. */
@@ -80,6 +98,8 @@ void reply_add_exchange(struct reply *reply, struct exchange *x)
 		reply_add(reply, "x-sluice-upstream-id", x->upstream_id);
 	if (x->hint != NULL)
 		reply_add(reply, "x-sluice-hint", span_of(x->hint));
+	if (x->translation != NULL)
+		add_warnings(reply, x);
 	for (int i = 0; i < x->n_passed && reply->http.n < EXCHANGE_MAX_FIELDS - 4; i++)
 		reply->fields[reply->http.n++] = x->passed[i];
 	reply_add_cors(reply, x->snapshot, request_head(x->request));

@@ -112,13 +112,11 @@ def test_errors_in_the_anthropic_dialect(gateway):
         assert document["request_id"] == got.headers["request-id"]
 
 
-def test_a_pair_that_needs_translation_says_not_yet(gateway):
-    """Chat to an Anthropic provider, and messages to an OpenAI one, answer 400 in the client's dialect."""
-    got = gateway.post("/v1/chat/completions", kit.chat("claude/claude"))
-    assert got.status_code == 400 and got.json()["error"]["code"] == "translation_not_supported"
-    got = gateway.post("/v1/messages", kit.messages("openai/gpt"))
-    assert got.status_code == 400 and got.json()["type"] == "error"
-    assert "not supported yet" in got.json()["error"]["message"]
+def test_an_operation_that_a_provider_lacks_is_refused(gateway):
+    """Embeddings of a provider that has none answer 400, naming the provider and its type."""
+    got = gateway.post("/v1/embeddings", {"model": "claude/claude", "input": "a"})
+    assert got.status_code == 400 and got.json()["error"]["code"] == "operation_not_supported"
+    assert '"claude"' in got.json()["error"]["message"] and "anthropic" in got.json()["error"]["message"]
 
 
 def test_an_unknown_provider_names_the_nearest(gateway):

@@ -77,6 +77,12 @@ struct codec {
 
 	/* Event -> the client's stream. Nothing is appended for events the format does not show. */
 	bool (*write_event)(struct writing *w, const struct llm_event *ev, struct buf *out);
+	/*
+	 * The events that end an answer which failed behind its beginning, where they show what
+	 * was so far; NULL: the dialect's write_stream_error serves. Never a mark of success.
+	 */
+	bool (*write_failure)(struct writing *w, const struct err *err, const char *origin,
+		const char *request_id, struct buf *out);
 	/* The whole answer, as one document. */
 	bool (*write_answer)(struct writing *w, const struct llm_message *m, struct buf *out);
 

@@ -164,8 +164,7 @@ bool provider_prepare(const struct provider_type *type, enum llm_op op, struct s
 	struct provider_call call = {.n = 0};
 
 	if (type->path[op] == NULL)
-		return err_set(err, ERR_NOT_YET,
-			"Providers of type %s do not serve %s; translation is not supported yet",
+		return err_set(err, ERR_NO_OPERATION, "Providers of type %s do not serve %s",
 			type->name, llm_op_name(op));
 	call.target = make_target(type->path[op], base_path, a);
 	add(&call, SPAN("content-type"), SPAN("application/json"));

@@ -124,7 +124,7 @@ static void refuses_what_it_cannot_send(void **state)
 	assert_null(strstr(err.text, "x: y"));
 	err = (struct err){0};
 	assert_false(prepare("openai", LLM_OP_MESSAGES, "/v1", "k", &client, &a, &call, &err));
-	assert_int_equal(err.code, ERR_NOT_YET);
+	assert_int_equal(err.code, ERR_NO_OPERATION);
 	arena_done(&a);
 	arena_init(&a, 8);
 	err = (struct err){0};
