@@ -70,7 +70,7 @@ static bool choose_op(struct exchange *x)
 	const struct provider_type *type = x->provider->type;
 
 	x->op = x->endpoint->op;
-	if (type->path[x->op] != NULL)
+	if (is_served(x) || (x->op == LLM_OP_COUNT_TOKENS && x->dialect->codec != NULL))
 		return true;
 	if (x->dialect->codec != NULL && x->op != LLM_OP_COUNT_TOKENS && x->op != LLM_OP_EMBEDDINGS)
 		for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
@@ -99,7 +99,9 @@ enum move step_plan(struct exchange *x)
 	if (!choose_model(x) || !choose_op(x))
 		return MOVE_FAIL;
 	x->model = snapshot_model(x->snapshot, x->facts.model);
-	if (x->op == x->endpoint->op && !(x->dialect->codec != NULL && has_foreign_state(x)))
+	if (x->op == LLM_OP_COUNT_TOKENS && !is_served(x))
+		ok = count_locally(x);
+	else if (x->op == x->endpoint->op && !(x->dialect->codec != NULL && has_foreign_state(x)))
 		ok = edit_body(x);
 	else
 		ok = translate_request(x, x->op);

@@ -77,6 +77,7 @@ struct exchange {
 	struct buf held; /* the document, or what waits for the journal at a stream's end */
 	struct sse sse;
 	struct tap *tap; /* of a stream; arena */
+	bool local;      /* the gateway answers by itself: `held` is the answer */
 	bool begun;      /* the client has our head: from here errors are events */
 	bool gated;      /* output goes to `held` until the journal has the record */
 	bool paused;
@@ -128,6 +129,9 @@ enum move step_decode(struct exchange *x);
 
 /* commit.c */
 enum move step_plan(struct exchange *x);
+
+/* count.c: tokens of a prompt whose provider cannot count them; an estimate. */
+bool count_locally(struct exchange *x);
 
 /* relay.c */
 enum move step_dispatch(struct exchange *x);
