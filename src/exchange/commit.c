@@ -62,6 +62,11 @@ static bool edit_body(struct exchange *x)
 	return (x->n_body >= 0 && !x->arena.failed) || err_set(&x->err, ERR_NO_MEMORY, NULL);
 }
 
+static bool is_served(const struct exchange *x)
+{
+	return x->provider->type->path[x->op] != NULL;
+}
+
 /* The operation to ask of the provider: the client's own, or the format it is translated to. */
 static bool choose_op(struct exchange *x)
 {
@@ -72,7 +77,7 @@ static bool choose_op(struct exchange *x)
 	x->op = x->endpoint->op;
 	if (is_served(x) || (x->op == LLM_OP_COUNT_TOKENS && x->dialect->codec != NULL))
 		return true;
-	if (x->dialect->codec != NULL && x->op != LLM_OP_COUNT_TOKENS && x->op != LLM_OP_EMBEDDINGS)
+	if (x->dialect->codec != NULL && x->op != LLM_OP_EMBEDDINGS)
 		for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
 			if (type->path[others[i]] != NULL && dialect_of(others[i])->codec != NULL) {
 				x->op = others[i];

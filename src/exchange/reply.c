@@ -100,6 +100,8 @@ void reply_add_exchange(struct reply *reply, struct exchange *x)
 		reply_add(reply, "x-sluice-hint", span_of(x->hint));
 	if (x->translation != NULL)
 		add_warnings(reply, x);
+	else if (x->local)
+		reply_add(reply, "x-sluice-warnings", SPAN("estimate:input_tokens"));
 	for (int i = 0; i < x->n_passed && reply->http.n < EXCHANGE_MAX_FIELDS - 4; i++)
 		reply->fields[reply->http.n++] = x->passed[i];
 	reply_add_cors(reply, x->snapshot, request_head(x->request));
