@@ -22,6 +22,11 @@ static int64_t estimate_input(const struct exchange *x)
 	return tokens;
 }
 
+static bool is_text(enum llm_op op)
+{
+	return op < LLM_OP_IMAGES;
+}
+
 /*
  * What is charged, and on what ground: reliability.md 5.7 as a function. `usage` is what the
  * provider reported so far, output_bytes what was seen of its answer.
@@ -49,6 +54,10 @@ static void assess(struct exchange *x, bool complete)
 		x->basis = BASIS_PROVIDER_PARTIAL;
 		if (!x->final_usage && x->usage.output < seen)
 			x->usage.output = seen;
+	} else if (!is_text(x->endpoint->op)) {
+		x->basis = BASIS_NONE;
+		x->cost_nusd = COST_UNKNOWN; /* pictures and sound are not counted by their bytes */
+		return;
 	} else {
 		x->basis = BASIS_GATEWAY_COUNT;
 		x->usage = (struct llm_usage){.input_uncached = estimate_input(x),
@@ -76,7 +85,8 @@ static bool is_provider_fault(enum err_code code)
 /* The client has our head, or will get it with events that wait for the journal. */
 static bool is_promised(const struct exchange *x)
 {
-	return x->begun || (x->answer == ANSWER_STREAM && x->held.n > 0);
+	return x->begun ||
+	       ((x->answer == ANSWER_STREAM || x->answer == ANSWER_BYTES) && x->held.n > 0);
 }
 
 static void judge(struct exchange *x)
@@ -211,6 +221,10 @@ static void end_stream(struct exchange *x)
 	struct span tail;
 
 	/* What was gated after the last good event is still the provider's: it goes out before. */
+	if (x->err.code != ERR_OK && x->answer == ANSWER_BYTES) {
+		request_abort(x->request); /* the only way to say that bytes are missing */
+		return;
+	}
 	if (x->err.code != ERR_OK && !x->error_sent)
 		write_failure(x);
 	tail = buf_span(&x->held);

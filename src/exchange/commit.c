@@ -107,7 +107,7 @@ enum move step_plan(struct exchange *x)
 	if (x->op == LLM_OP_COUNT_TOKENS && !is_served(x))
 		ok = count_locally(x);
 	else if (x->op == x->endpoint->op && !(x->dialect->codec != NULL && has_foreign_state(x)))
-		ok = edit_body(x);
+		ok = x->form.boundary.n > 0 ? form_edit(x) : edit_body(x);
 	else
 		ok = translate_request(x, x->op);
 	return ok ? MOVE_NEXT : MOVE_FAIL;

@@ -35,6 +35,7 @@ enum answer_kind {
 	ANSWER_NONE,   /* the provider's head has not come */
 	ANSWER_STREAM, /* events, passed on as they come */
 	ANSWER_PLAIN,  /* one document, held until complete */
+	ANSWER_BYTES,  /* sound, or text that is no JSON: passed on as it comes */
 	ANSWER_ERROR   /* the provider refused: its error document, held */
 };
 
@@ -58,6 +59,13 @@ struct exchange {
 	struct llm_metadata meta;
 	struct span referer, title, headers_extra; /* headers_extra: raw JSON object, or empty */
 	const char *hint;
+
+	/* A body of multipart/form-data; boundary.n == 0: it is JSON. */
+	struct {
+		struct span boundary; /* arena */
+		struct span model;    /* the field's content in the body */
+		struct span requesty; /* the whole part in the body */
+	} form;
 
 	/* The target. */
 	struct model_name name;
@@ -132,6 +140,11 @@ enum move step_plan(struct exchange *x);
 
 /* count.c: tokens of a prompt whose provider cannot count them; an estimate. */
 bool count_locally(struct exchange *x);
+
+/* form.c */
+bool form_is_wanted(const struct exchange *x); /* by the endpoint */
+bool form_read(struct exchange *x, struct span boundary);
+bool form_edit(struct exchange *x);
 
 /* relay.c */
 enum move step_dispatch(struct exchange *x);

@@ -2,6 +2,7 @@
 #include "exchange/exchange.h"
 #include <stdlib.h>
 #include "machine/base/text.h"
+#include "machine/http/multipart.h"
 
 #define MAX_HEADER_EXTRAS 32
 #define MAX_HEADER_EXTRA_BYTES 1024
@@ -282,18 +283,17 @@ static size_t text_bytes(yyjson_val *v)
 	return n;
 }
 
-enum move step_decode(struct exchange *x)
+static bool read_json(struct exchange *x)
 {
 	struct span text = buf_span(&x->body);
 	yyjson_doc *doc = json_read(&x->env->scratch, text, &x->err);
 	bool ok;
 
 	if (doc == NULL)
-		return MOVE_FAIL;
+		return false;
 	if (!yyjson_is_obj(yyjson_doc_get_root(doc))) {
 		json_free(doc);
-		err_set(&x->err, ERR_BAD_REQUEST, "The body must be a JSON object");
-		return MOVE_FAIL;
+		return err_set(&x->err, ERR_BAD_REQUEST, "The body must be a JSON object");
 	}
 	ok = x->dialect->read_facts(x->endpoint->op, yyjson_doc_get_root(doc), text, &x->arena,
 		&x->facts, &x->meta, &x->err);
@@ -302,7 +302,25 @@ enum move step_decode(struct exchange *x)
 	x->facts.user = arena_copy(&x->arena, x->facts.user);
 	x->text_bytes = text_bytes(yyjson_doc_get_root(doc));
 	json_free(doc);
-	if (!ok)
+	return ok;
+}
+
+static bool read_body(struct exchange *x)
+{
+	struct span boundary =
+		multipart_boundary(http_field(request_head(x->request), "content-type"));
+
+	if (boundary.n > 0 && (form_is_wanted(x) || x->endpoint->op == LLM_OP_IMAGE_EDITS))
+		return form_read(x, boundary);
+	if (form_is_wanted(x))
+		return err_set(&x->err, ERR_MEDIA_TYPE,
+			"This endpoint takes multipart/form-data with a 'file' and a 'model'");
+	return read_json(x);
+}
+
+enum move step_decode(struct exchange *x)
+{
+	if (!read_body(x))
 		return MOVE_FAIL;
 	if (x->meta.user_id.n == 0)
 		x->meta.user_id = x->facts.user;

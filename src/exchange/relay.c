@@ -14,6 +14,20 @@ static struct span client_field(void *user, const char *name)
 	return http_field(request_head(x->request), name);
 }
 
+/* The body is a form: its type names the boundary. */
+static void name_form(struct exchange *x, struct http_field *fields, int n)
+{
+	bool plain = span_find_char(x->form.boundary, ' ') < 0 &&
+		     span_find_char(x->form.boundary, '=') < 0;
+	struct span quote = plain ? SPAN("") : SPAN("\"");
+	const struct span type[] = {
+		SPAN("multipart/form-data; boundary="), quote, x->form.boundary, quote};
+
+	for (int i = 0; i < n; i++)
+		if (span_is(fields[i].name, "content-type"))
+			fields[i].value = arena_join(&x->arena, type, 4);
+}
+
 enum move step_dispatch(struct exchange *x)
 {
 	struct http_field fields[PROVIDER_MAX_FIELDS];
@@ -27,6 +41,8 @@ enum move step_dispatch(struct exchange *x)
 		return MOVE_FAIL;
 	for (int i = 0; i < prepared.n; i++)
 		fields[i] = (struct http_field){prepared.fields[i].name, prepared.fields[i].value};
+	if (x->form.boundary.n > 0)
+		name_form(x, fields, prepared.n);
 	spec = (struct http_call_spec){.origin = x->provider->origin,
 		.method = HTTP_POST,
 		.target = prepared.target,
@@ -116,6 +132,20 @@ static bool begin_relay(struct exchange *x)
 	return true;
 }
 
+/* Sound, subtitles, plain text: what the audio endpoints answer beside JSON. */
+static bool may_be_bytes(struct exchange *x, const struct http_head *head)
+{
+	enum llm_op op = x->endpoint->op;
+	struct span type = http_field(head, "content-type");
+
+	if (op != LLM_OP_SPEECH && op != LLM_OP_TRANSCRIPTIONS && op != LLM_OP_TRANSLATIONS)
+		return false;
+	if (type.n == 0 || type.n > 128 || span_starts_nocase(type, SPAN("application/json")))
+		return false;
+	x->upstream_type = arena_copy(&x->arena, type);
+	return x->upstream_type.p != NULL;
+}
+
 static void on_head(void *user, const struct http_head *head)
 {
 	struct exchange *x = user;
@@ -129,7 +159,7 @@ static void on_head(void *user, const struct http_head *head)
 	else if (x->facts.stream && events)
 		x->answer = ANSWER_STREAM;
 	else
-		x->answer = ANSWER_PLAIN;
+		x->answer = may_be_bytes(x, head) ? ANSWER_BYTES : ANSWER_PLAIN;
 	buf_done(&x->body);
 	if (x->translation != NULL)
 		buf_done(&x->translation->body);
@@ -156,7 +186,9 @@ void relay_begin_answer(struct exchange *x)
 	x->status = 200;
 	if (x->first_us == 0)
 		x->first_us = loop_now_us(x->env->loop);
-	reply_init(&reply, 200, "text/event-stream; charset=utf-8");
+	reply_init(&reply, 200,
+		x->answer == ANSWER_BYTES ? x->upstream_type.p
+					  : "text/event-stream; charset=utf-8");
 	reply_add(&reply, "cache-control", SPAN("no-cache"));
 	reply_add(&reply, "x-accel-buffering", SPAN("no"));
 	reply_add_exchange(&reply, x);
@@ -343,6 +375,40 @@ static void relay_stream_end(struct exchange *x)
 	after_events(x);
 }
 
+/* ---- bytes ---- */
+
+/* The last read is held back: it leaves when the record is written. */
+static void relay_bytes(struct exchange *x, struct span bytes)
+{
+	struct span v = buf_span(&x->held);
+
+	if (bytes.n == 0)
+		return;
+	if (v.n > 0) {
+		if (!x->begun)
+			relay_begin_answer(x);
+		request_write(x->request, &v, 1);
+		pull(x);
+	}
+	buf_clear(&x->held);
+	if (!buf_append(&x->held, bytes)) {
+		err_set(&x->err, ERR_NO_MEMORY, NULL);
+		relay_cancel(x);
+		exchange_fail(x);
+	}
+}
+
+static void relay_bytes_end(struct exchange *x)
+{
+	if (x->held.n > 0) {
+		exchange_advance(x);
+		return;
+	}
+	err_set(&x->err, ERR_UPSTREAM_INVALID, "Provider \"%.*s\" answered with an empty body",
+		SPAN_ARG(x->provider->name));
+	exchange_fail(x);
+}
+
 /* ---- documents ---- */
 
 static void hold(struct exchange *x, struct span bytes)
@@ -458,6 +524,8 @@ static void on_body(void *user, struct span bytes)
 		return;
 	if (x->answer == ANSWER_STREAM)
 		relay_stream(x, bytes);
+	else if (x->answer == ANSWER_BYTES)
+		relay_bytes(x, bytes);
 	else
 		hold(x, bytes);
 }
@@ -477,6 +545,8 @@ static void on_end(void *user)
 	timer_stop(&x->timer);
 	if (x->answer == ANSWER_STREAM)
 		relay_stream_end(x);
+	else if (x->answer == ANSWER_BYTES)
+		relay_bytes_end(x);
 	else if (x->answer == ANSWER_PLAIN)
 		relay_plain_end(x);
 	else

@@ -10,6 +10,12 @@ const struct dialect *dialect_of(enum llm_op op)
 	case LLM_OP_MESSAGES:
 	case LLM_OP_COUNT_TOKENS:
 		return &dialect_anthropic;
+	case LLM_OP_IMAGES:
+	case LLM_OP_IMAGE_EDITS:
+	case LLM_OP_SPEECH:
+	case LLM_OP_TRANSCRIPTIONS:
+	case LLM_OP_TRANSLATIONS:
+		return &dialect_openai_media;
 	default:
 		return &dialect_openai_chat;
 	}

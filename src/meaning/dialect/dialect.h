@@ -157,7 +157,7 @@ struct dialect {
 	const struct codec *codec; /* translation; codec.h */
 };
 
-extern const struct dialect dialect_openai_chat, dialect_anthropic;
+extern const struct dialect dialect_openai_chat, dialect_openai_media, dialect_anthropic;
 
 /* The dialect that a client speaks when it calls `op`. */
 const struct dialect *dialect_of(enum llm_op op);

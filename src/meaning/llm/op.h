@@ -13,13 +13,19 @@ enum llm_op {
 	LLM_OP_RESPONSES,
 	LLM_OP_GENERATE, /* Gemini's generateContent */
 	LLM_OP_CONVERSE, /* Bedrock's Converse */
+	LLM_OP_IMAGES,   /* from here on: pictures and sound */
+	LLM_OP_IMAGE_EDITS,
+	LLM_OP_SPEECH,
+	LLM_OP_TRANSCRIPTIONS,
+	LLM_OP_TRANSLATIONS,
 	LLM_OP_COUNT
 };
 
 static inline const char *llm_op_name(enum llm_op op)
 {
 	static const char *const names[LLM_OP_COUNT] = {"chat", "messages", "count_tokens",
-		"embeddings", "responses", "generate", "converse"};
+		"embeddings", "responses", "generate", "converse", "images", "image_edits",
+		"speech", "transcriptions", "translations"};
 
 	return names[op];
 }
