@@ -31,6 +31,8 @@ def test_no_usable_credential_is_401(gateway, headers):
     assert got.status_code == 401
     error = got.json()["error"]
     assert {"message", "type", "param", "code"} <= set(error)
+    value = next(iter(headers.values()), "").removeprefix("Bearer").strip()
+    assert error["code"] == ("malformed_api_key" if value else "missing_api_key")
     for value in headers.values():
         secret = value.split(" ")[-1]
         assert len(secret) < 12 or secret not in got.text
@@ -41,6 +43,7 @@ def test_headers_that_disagree_are_401_and_named(gateway):
     other = gateway.make_key("other")
     got = gateway.post("/v1/chat/completions", kit.chat(), headers={"Authorization": f"Bearer {gateway.key}", "x-api-key": other})
     assert got.status_code == 401
+    assert got.json()["error"]["code"] == "malformed_api_key"
     message = got.json()["error"]["message"].lower()
     assert "authorization" in message and "x-api-key" in message
     assert status(gateway, {"Authorization": f"Bearer {gateway.key}", "x-api-key": gateway.key}) == 200

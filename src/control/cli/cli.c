@@ -31,6 +31,7 @@ int exit_code_of(const struct err *err)
 	case ERR_CONFIG:
 		return CLI_CONFIG;
 	case ERR_UNAUTHENTICATED:
+	case ERR_KEY_MALFORMED:
 	case ERR_KEY_REFUSED:
 	case ERR_FORBIDDEN:
 		return CLI_DENIED;

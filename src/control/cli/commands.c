@@ -109,7 +109,7 @@ const struct command commands[] = {
 		"sluice keys delete alice\n"
 		"sluice keys delete 0198c1f2-8a4e-7d0c-9a58-5b1d7a0b2c11 --yes",
 		keys_delete_flags, run_keys_delete},
-	{"config check", "", 0, 0, "Is the configuration valid?",
+	{"config check", "", 0, 0, "Say whether the configuration is valid",
 		"Reads it as the server would. Exit 3 when it is not.",
 		"sluice config check\n"
 		"sluice config check -c /etc/sluice/sluice.yaml",

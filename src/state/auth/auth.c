@@ -103,14 +103,13 @@ static bool read_bearer(struct span value, struct span *key, struct err *err)
 {
 	const struct span scheme = SPAN("bearer ");
 
-	if (!span_starts_nocase(value, scheme))
+	if (value.n == 0 || span_eq_nocase(value, SPAN("bearer")))
 		return err_set(err, ERR_UNAUTHENTICATED,
-			"Authorization must be \"Bearer <key>\"; this one has another scheme or no "
-			"key");
+			"Authorization holds no key; it must be \"Bearer <key>\"");
+	if (!span_starts_nocase(value, scheme))
+		return err_set(err, ERR_KEY_MALFORMED,
+			"Authorization must be \"Bearer <key>\"; this one has another scheme");
 	*key = span_trim(span_skip(value, scheme.n));
-	if (key->n == 0)
-		return err_set(
-			err, ERR_UNAUTHENTICATED, "Authorization holds no key behind \"Bearer\"");
 	return true;
 }
 
@@ -134,7 +133,7 @@ bool auth_read_headers(struct span authorization, struct span x_api_key, struct 
 		if (value.n == 0)
 			return err_set(err, ERR_UNAUTHENTICATED, "%s is empty", others[i].name);
 		if (found.p != NULL && !span_eq(found, value))
-			return err_set(err, ERR_UNAUTHENTICATED,
+			return err_set(err, ERR_KEY_MALFORMED,
 				"%s and %s hold different keys; send one", from, others[i].name);
 		if (found.p == NULL)
 			from = others[i].name;
@@ -338,15 +337,15 @@ static bool has_form(struct span key, struct err *err)
 	char check[CHECK_CHARS];
 
 	if (whose != NULL)
-		return err_set(err, ERR_UNAUTHENTICATED,
+		return err_set(err, ERR_KEY_MALFORMED,
 			"This looks like %s, not a key of this gateway (those begin with " PREFIX
 			")",
 			whose);
 	if (!span_starts(key, SPAN(PREFIX)))
-		return err_set(err, ERR_UNAUTHENTICATED,
+		return err_set(err, ERR_KEY_MALFORMED,
 			"Malformed key: keys of this gateway begin with " PREFIX);
 	if (key.n != AUTH_KEY_CHARS)
-		return err_set(err, ERR_UNAUTHENTICATED,
+		return err_set(err, ERR_KEY_MALFORMED,
 			"Malformed key: it has %zu characters instead of %d%s", key.n,
 			AUTH_KEY_CHARS, key.n < AUTH_KEY_CHARS ? "; it may have been cut" : "");
 	write_check(key.p, check);
@@ -354,7 +353,7 @@ static bool has_form(struct span key, struct err *err)
 		!is_digits((struct span){key.p + PREFIX_CHARS, PUBLIC_CHARS}) ||
 		!is_digits(span_skip(key, PREFIX_CHARS + PUBLIC_CHARS + 1)) ||
 		memcmp(check, key.p + CHECKED_CHARS, CHECK_CHARS) != 0)
-		return err_set(err, ERR_UNAUTHENTICATED,
+		return err_set(err, ERR_KEY_MALFORMED,
 			"Malformed key: its checksum is wrong; it may have been mistyped");
 	return true;
 }

@@ -30,8 +30,8 @@ bool auth_make(struct sys *sys, const char *name, enum permission manage,
 
 /*
  * The credential of a request out of its header fields' values ({NULL, 0} when absent):
- * Authorization, x-api-key, api-key. Two that disagree, a scheme other than Bearer, an empty one:
- * ERR_UNAUTHENTICATED naming the header. Pure.
+ * Authorization, x-api-key, api-key. None, an empty one: ERR_UNAUTHENTICATED; two that disagree, a
+ * scheme other than Bearer: ERR_KEY_MALFORMED; both name the header. Pure.
  */
 bool auth_read_headers(struct span authorization, struct span x_api_key, struct span api_key,
 	struct span *key, struct err *err);
@@ -43,7 +43,7 @@ bool auth_add(struct auth_table *t, const struct key_row *row, struct err *err);
 bool auth_remove(struct auth_table *t, const struct id *id);
 
 /*
- * ERR_UNAUTHENTICATED: not of a key's form (with a hint when it looks like a provider's key, the
+ * ERR_KEY_MALFORMED: not of a key's form (with a hint when it looks like a provider's key, the
  * checksum is wrong, or it is cut). ERR_KEY_REFUSED: unknown, deleted or expired. Any thread.
  */
 bool auth_find(struct auth_table *t, struct span key, int64_t now_ms, struct auth_identity *out,

@@ -7,6 +7,7 @@ static const char *type_of(enum err_code code)
 {
 	switch (code) {
 	case ERR_UNAUTHENTICATED:
+	case ERR_KEY_MALFORMED:
 	case ERR_KEY_REFUSED:
 		return "authentication_error";
 	case ERR_FORBIDDEN:
