@@ -67,9 +67,11 @@ static void assess(struct exchange *x, bool complete)
 		x->cost_nusd = COST_UNKNOWN;
 }
 
-static bool is_provider_fault(enum err_code code)
+bool exchange_is_provider_fault(const struct exchange *x)
 {
-	switch (code) {
+	if (x->err_from_provider)
+		return true;
+	switch (x->err.code) {
 	case ERR_UPSTREAM:
 	case ERR_UPSTREAM_AUTH:
 	case ERR_UPSTREAM_INTERRUPTED:
@@ -108,7 +110,7 @@ static void judge(struct exchange *x)
 		x->outcome = OUTCOME_CANCELLED;
 	else if (is_promised(x))
 		x->outcome = OUTCOME_INTERRUPTED;
-	else if (x->err_from_provider || is_provider_fault(x->err.code))
+	else if (exchange_is_provider_fault(x))
 		x->outcome = OUTCOME_PROVIDER_ERROR;
 	else
 		x->outcome = x->status < 500 ? OUTCOME_CLIENT_ERROR : OUTCOME_GATEWAY_ERROR;

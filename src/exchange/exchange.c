@@ -90,9 +90,11 @@ void exchange_fail(struct exchange *x)
 
 void exchange_count_bytes(struct exchange *x)
 {
-	size_t now = x->body.cap + x->held.cap +
+	size_t now = x->body.cap + x->held.cap + x->sse.held.cap + x->sse.joined.cap +
 		     (x->translation != NULL ? translate_bytes(x->translation) : 0);
 
+	if (now == x->buffered)
+		return;
 	x->env->buffered_bytes += (int64_t)now - (int64_t)x->buffered;
 	x->buffered = now;
 }

@@ -97,6 +97,8 @@ struct exchange {
 	int64_t plain_output_bytes;
 	struct span body_spans[2 * JSON_MAX_SPLICES + 1];
 	int n_body;
+	int64_t progress_ms; /* a whole event, or enough bytes, came last then */
+	size_t trickle;      /* bytes since */
 	struct timer timer;
 	struct journal_waiter waiter;
 
@@ -157,6 +159,8 @@ void relay_cancel(struct exchange *x); /* closes the upstream at once */
 /* close.c */
 enum move step_settle(struct exchange *x);
 enum move step_finish(struct exchange *x);
+/* What went wrong was the provider's doing, not the client's or ours. */
+bool exchange_is_provider_fault(const struct exchange *x);
 void close_client_gone(struct exchange *x, const struct err *why);
 /* The record so far, not final: written before a usage leaves that the client will take as the
  * bill. What was gated leaves behind it. */
@@ -167,6 +171,12 @@ struct exchange_meters *meters_new(struct exchange_env *env);
 void meters_free(struct exchange_meters *m);
 void meters_begin(struct exchange_env *env);
 void meters_end(const struct exchange *x); /* metrics and the access line */
+/*
+ * The same for what never became an exchange: a refusal (err is set), or an answer that needed no
+ * provider. e NULL: no such address, or the head could not be read. r NULL: the latter.
+ */
+void meters_local(struct exchange_env *env, const struct endpoint *e, struct http_request *r,
+	const char *request_id, int status, const struct err *err);
 
 /* reply.c */
 struct reply {

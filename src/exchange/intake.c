@@ -6,6 +6,7 @@
 
 #define MAX_HEADER_EXTRAS 32
 #define MAX_HEADER_EXTRA_BYTES 1024
+#define MAX_HEADER_EXTRAS_BYTES 65536 /* of all, as the record holds them */
 
 bool intake_identify(struct exchange_env *env, const struct http_head *head, bool absent_ok,
 	bool *found, struct auth_identity *who, struct err *err)
@@ -18,8 +19,8 @@ bool intake_identify(struct exchange_env *env, const struct http_head *head, boo
 	*found = false;
 	if (http_field_count(head, "authorization") > 1 ||
 		http_field_count(head, "x-api-key") > 1 || http_field_count(head, "api-key") > 1)
-		return err_set(err, ERR_UNAUTHENTICATED,
-			"A credential header is sent twice; send it once");
+		return err_set(
+			err, ERR_KEY_MALFORMED, "A credential header is sent twice; send it once");
 	if (authorization.p == NULL && x_api_key.p == NULL && api_key.p == NULL && absent_ok)
 		return true;
 	if (!auth_read_headers(authorization, x_api_key, api_key, &key, err) ||
@@ -54,32 +55,63 @@ static bool dimension_name(struct span name, char out[64])
 	return true;
 }
 
-/* X-Requesty-<Name> fields as the members of a JSON object, without its braces. */
-static struct span read_dimensions(const struct http_head *head, struct arena *a)
+static bool has_member(struct span object, const char *key)
+{
+	struct json_member m;
+	size_t at = 0;
+
+	while (json_next(object, &at, &m))
+		if (m.key.p != NULL && json_key_is(m.key, key))
+			return true;
+	return false;
+}
+
+/* The X-Requesty-<Name> fields as a JSON object; of two with one name the first counts. */
+static void write_dimensions(const struct http_head *head, struct buf *b)
 {
 	const struct span prefix = SPAN("x-requesty-");
-	struct span made = {NULL, 0};
-	struct buf b;
 	int n = 0;
 
-	buf_init(&b, 64u << 10);
+	buf_append_char(b, '{');
 	for (int i = 0; i < head->n && n < MAX_HEADER_EXTRAS; i++) {
 		struct span name = head->fields[i].name;
+		size_t before = b->n;
 		char dimension[64];
+		bool twice;
 
 		if (!span_starts_nocase(name, prefix))
 			continue;
 		name = span_skip(name, prefix.n);
 		if (is_reserved(name) || !dimension_name(name, dimension))
 			continue;
+		buf_append_char(b, '}');
+		twice = n > 0 && has_member(buf_span(b), dimension);
+		b->n = before;
+		if (twice)
+			continue;
 		if (n++ > 0)
-			buf_append_char(&b, ',');
-		text_json_string(&b, span_of(dimension));
-		buf_append_char(&b, ':');
-		text_json_string(&b, span_head(head->fields[i].value, MAX_HEADER_EXTRA_BYTES));
+			buf_append_char(b, ',');
+		text_json_string(b, span_of(dimension));
+		buf_append_char(b, ':');
+		text_json_string(b, span_head(head->fields[i].value, MAX_HEADER_EXTRA_BYTES));
 	}
-	if (b.n > 0 && !b.failed)
-		made = arena_copy(a, buf_span(&b));
+	buf_append_char(b, '}');
+}
+
+/* {NULL, 0}: there are none, or x->err says why they cannot be kept. */
+static struct span read_dimensions(struct exchange *x, const struct http_head *head)
+{
+	struct span made = {NULL, 0};
+	struct buf b;
+
+	buf_init(&b, MAX_HEADER_EXTRAS_BYTES);
+	write_dimensions(head, &b);
+	if (b.failed)
+		err_set(&x->err, ERR_BAD_REQUEST,
+			"The X-Requesty-* fields are over %d bytes together, written as JSON",
+			MAX_HEADER_EXTRAS_BYTES);
+	else if (b.n > 2)
+		made = arena_copy(&x->arena, buf_span(&b));
 	buf_done(&b);
 	return made;
 }
@@ -92,7 +124,7 @@ static void read_attribution(struct exchange *x, const struct http_head *head)
 		x->referer = arena_copy(&x->arena, span_head(referer, MAX_HEADER_EXTRA_BYTES));
 	if (title.n > 0)
 		x->title = arena_copy(&x->arena, span_head(title, MAX_HEADER_EXTRA_BYTES));
-	x->headers_extra = read_dimensions(head, &x->arena);
+	x->headers_extra = read_dimensions(x, head);
 }
 
 /* Whether the request may begin at all; its body has not been read. */
@@ -239,6 +271,8 @@ enum move step_receive(struct exchange *x)
 {
 	const struct http_head *head = request_head(x->request);
 
+	if (x->err.code != ERR_OK)
+		return MOVE_FAIL;
 	/* Room for what is announced, as far as it is credible before it comes. */
 	if (head->content_length > 0)
 		buf_room(&x->body,
@@ -251,19 +285,36 @@ enum move step_receive(struct exchange *x)
 /* The body's `extra` and the X-Requesty-* fields in one object; the body wins. */
 static void merge_extra(struct exchange *x)
 {
-	struct span headers = x->headers_extra, extra = x->meta.extra;
-	struct span inner;
+	struct span extra = x->meta.extra;
+	struct json_member m;
+	size_t at = 0;
+	struct buf b;
+	bool some;
 
-	if (headers.n == 0)
+	if (x->headers_extra.n == 0)
 		return;
 	if (extra.n < 2) {
-		x->meta.extra = arena_printf(&x->arena, "{%.*s}", SPAN_ARG(headers));
+		x->meta.extra = x->headers_extra;
 		return;
 	}
-	/* Readers take the last of equal names: the headers' members stand first. */
-	inner = span_trim((struct span){extra.p + 1, extra.n - 2});
-	x->meta.extra = arena_printf(&x->arena, "{%.*s%s%.*s}", SPAN_ARG(headers),
-		inner.n > 0 ? "," : "", SPAN_ARG(inner));
+	some = json_next(extra, &at, &m);
+	buf_init(&b, extra.n + x->headers_extra.n);
+	buf_append(&b, span_head(extra, extra.n - 1));
+	at = 0;
+	while (json_next(x->headers_extra, &at, &m)) {
+		char name[64] = "";
+
+		memcpy(name, m.key.p, m.key.n); /* of dimension_name */
+		if (has_member(extra, name))
+			continue;
+		buf_printf(&b, "%s\"%s\":", some ? "," : "", name);
+		buf_append(&b, m.value);
+		some = true;
+	}
+	buf_append_char(&b, '}');
+	x->meta.extra = arena_copy(&x->arena, buf_span(&b));
+	x->arena.failed |= b.failed;
+	buf_done(&b);
 }
 
 /* Bytes of all text values: what a prompt is made of, whatever its format. Depth is bounded by

@@ -2,22 +2,32 @@
 #include "exchange/exchange.h"
 #include "machine/base/text.h"
 
+/* Probes come every few seconds for ever: they are no news. */
+static bool is_logged(enum endpoint_kind kind)
+{
+	return kind == ENDPOINT_MODELS || kind == ENDPOINT_MODEL || kind == ENDPOINT_AUTH_CHECK;
+}
+
 static void answer(struct exchange_env *env, struct http_request *r, int status, const char *type,
 	struct span body, const char *hint, struct span etag)
 {
+	const struct http_head *head = request_head(r);
+	const struct endpoint *e = endpoint_find(head->method, head->path).endpoint;
 	char request_id[ID_REQUEST_CHARS + 1];
 	struct reply reply __attribute__((uninitialized));
 	struct id id;
 
 	exchange_make_id(env, &id);
 	id_write_request(&id, request_id);
+	if (head->method != HTTP_OPTIONS && e != NULL && is_logged(e->kind))
+		meters_local(env, e, r, request_id, status, NULL);
 	reply_init(&reply, status, type);
 	reply_add_id(&reply, request_id);
 	if (hint != NULL)
 		reply_add(&reply, "x-sluice-hint", span_of(hint));
 	if (etag.n > 0)
 		reply_add(&reply, "etag", etag);
-	reply_add_cors(&reply, env->snapshot, request_head(r));
+	reply_add_cors(&reply, env->snapshot, head);
 	request_answer(r, &reply.http, body);
 }
 

@@ -83,12 +83,36 @@ static void count_request(const struct exchange *x)
 	metric_add(m->requests, 1);
 }
 
+/* Which limit an error of ours stands for. */
+static void count_limit(struct metrics *m, enum err_code code)
+{
+	struct span scope;
+
+	switch (code) {
+	case ERR_TOO_LARGE:
+		scope = SPAN("body");
+		break;
+	case ERR_HEAD_TOO_LARGE:
+		scope = SPAN("head");
+		break;
+	case ERR_OVERLOADED:
+	case ERR_NO_MEMORY:
+		scope = SPAN("load");
+		break;
+	default:
+		return;
+	}
+	metric_add(metric_series(m, METRIC_LIMIT_REFUSALS, &scope), 1);
+}
+
 static void count(const struct exchange *x, int64_t now_us)
 {
 	struct exchange_meters *m = x->env->meters;
 	enum llm_op op = x->endpoint->op;
 
 	count_request(x);
+	if (!x->err_from_provider)
+		count_limit(x->env->metrics, x->err.code);
 	metric_observe(m->duration[op], now_us - x->start_us);
 	metric_set(m->inflight, x->env->n_exchanges - 1);
 	if (x->hint != NULL)
@@ -109,8 +133,9 @@ static void count(const struct exchange *x, int64_t now_us)
 	if (x->cost_nusd > 0)
 		metric_add(m->cost, x->cost_nusd);
 	if (x->outcome == OUTCOME_CANCELLED || x->outcome == OUTCOME_INTERRUPTED) {
-		struct span by =
-			x->outcome == OUTCOME_CANCELLED ? SPAN("client") : SPAN("provider");
+		struct span by = x->outcome == OUTCOME_CANCELLED ? SPAN("client")
+				 : exchange_is_provider_fault(x) ? SPAN("provider")
+								 : SPAN("gateway");
 
 		metric_add(metric_series(x->env->metrics, METRIC_STREAM_CANCELLED, &by), 1);
 	}
@@ -167,4 +192,53 @@ void meters_end(const struct exchange *x)
 
 	count(x, now_us);
 	access_line(x, now_us);
+}
+
+static bool is_inference(const struct endpoint *e)
+{
+	return e != NULL && e->kind == ENDPOINT_INFERENCE;
+}
+
+static struct span local_name(const struct endpoint *e)
+{
+	if (e == NULL)
+		return (struct span){NULL, 0};
+	if (is_inference(e))
+		return span_of(llm_op_name(e->op));
+	return e->kind == ENDPOINT_MODEL ? SPAN("models") : span_of(e->path + 1);
+}
+
+static void count_refusal(
+	struct exchange_env *env, const struct endpoint *e, int status, struct span outcome)
+{
+	struct span labels[5] = {span_of(llm_op_name(e->op)), SPAN("none"), SPAN("unknown"),
+		status < 500 ? SPAN("4xx") : SPAN("5xx"), outcome};
+
+	metric_add(metric_series(env->metrics, METRIC_REQUESTS, labels), 1);
+}
+
+void meters_local(struct exchange_env *env, const struct endpoint *e, struct http_request *r,
+	const char *request_id, int status, const struct err *err)
+{
+	enum request_outcome outcome = err == NULL    ? OUTCOME_OK
+				       : status < 500 ? OUTCOME_CLIENT_ERROR
+						      : OUTCOME_GATEWAY_ERROR;
+	struct span name = span_of(request_outcome_name(outcome));
+	struct log_field f[8];
+	int n = 0;
+
+	if (err != NULL && is_inference(e))
+		count_refusal(env, e, status, name);
+	if (err != NULL)
+		count_limit(env->metrics, err->code);
+	f[n++] = LOG_FIELD_TEXT("req_id", span_of(request_id));
+	f[n++] = absent_or_text("op", local_name(e));
+	f[n++] = LOG_FIELD_INT("status", status);
+	f[n++] = LOG_FIELD_TEXT("outcome", name);
+	f[n++] = LOG_FIELD_INT("ms", 0);
+	if (r != NULL)
+		f[n++] = absent_or_text("peer", span_of(request_peer(r)));
+	if (err != NULL)
+		f[n++] = LOG_FIELD_TEXT("err", span_of(err_row(err->code)->name));
+	log_write(env->log, LOG_INFO, "request", "", f, n);
 }

@@ -3,6 +3,8 @@
 #include <assert.h>
 
 #define LINGER_MS 1000
+#define MIN_PROGRESS_BYTES 4096 /* within idle_ms, where no event is completed */
+#define TOO_MUCH_HELD "The gateway holds as many bodies as its memory limit allows"
 #define MAX_OUT_BYTES (256u << 10) /* kept from read to read */
 
 static const struct http_call_events call_events;
@@ -153,6 +155,7 @@ static void on_head(void *user, const struct http_head *head)
 
 	x->sent = true;
 	x->upstream_status = head->status;
+	x->progress_ms = loop_now_ms(x->env->loop);
 	keep_fields(x, head);
 	if (head->status < 200 || head->status > 299)
 		x->answer = ANSWER_ERROR;
@@ -174,6 +177,28 @@ static void on_head(void *user, const struct http_head *head)
 			(size_t)(head->content_length < 65536 ? head->content_length : 65536));
 	exchange_count_bytes(x);
 	exchange_advance(x);
+}
+
+/*
+ * Bytes that come one by one keep the connection's idle timer off; what counts is that an event
+ * is completed or that bytes come in numbers. False: neither has been for idle_ms.
+ */
+static bool is_moving(struct exchange *x, size_t bytes, bool whole)
+{
+	int64_t now = loop_now_ms(x->env->loop);
+
+	x->trickle += bytes;
+	if (!whole && x->trickle < MIN_PROGRESS_BYTES)
+		return now - x->progress_ms < x->provider->timeouts.idle_ms;
+	x->trickle = 0;
+	x->progress_ms = now;
+	return true;
+}
+
+static void trickles(struct exchange *x)
+{
+	err_set(&x->err, ERR_UPSTREAM_TIMEOUT, "Provider \"%.*s\" sent only %zu bytes in %d ms",
+		SPAN_ARG(x->provider->name), x->trickle, x->provider->timeouts.idle_ms);
 }
 
 /* ---- streams ---- */
@@ -210,7 +235,7 @@ void relay_client_drained(struct exchange *x)
 	if (!x->paused)
 		return;
 	x->paused = false;
-	x->last_ms = loop_now_ms(x->env->loop);
+	x->progress_ms = x->last_ms = loop_now_ms(x->env->loop);
 	if (x->call != NULL)
 		http_call_resume(x->call);
 }
@@ -284,6 +309,8 @@ static bool on_event(void *user, const struct sse_event *ev)
 		if (ev->data.p != NULL)
 			translate_event(x, ev->name, ev->data, out);
 	} else if (ev->data.p != NULL) {
+		if (ev->has_others) /* in front of what the tap may write instead */
+			sse_copy_others(ev->raw, out);
 		verdict = x->dialect->tap(t, ev->name, ev->data, out);
 	} else if (!promised) { /* a comment is no answer yet: our head waits for the first event */
 		verdict = TAP_DROP;
@@ -296,6 +323,8 @@ static bool on_event(void *user, const struct sse_event *ev)
 			return false;
 		}
 	}
+	if (verdict != TAP_REPLACE && out->n > before)
+		out->n = before;
 	if (verdict == TAP_PASS)
 		buf_append(out, ev->raw);
 	if (verdict == TAP_PASS && ev->unfinished)
@@ -326,14 +355,27 @@ static void after_events(struct exchange *x)
 	}
 }
 
+/* Small streams are let be: it is the large event that fills the memory. */
+static bool is_over_memory(const struct exchange *x)
+{
+	return x->buffered > MAX_OUT_BYTES && x->env->buffered_bytes > x->env->max_buffered_bytes &&
+	       x->err.code == ERR_OK && !x->tap->terminal;
+}
+
 static void relay_stream(struct exchange *x, struct span bytes)
 {
 	struct err err __attribute__((uninitialized));
+	size_t held = x->sse.held.n + bytes.n;
 
 	err.code = ERR_OK;
 	err.text[0] = err.param[0] = '\0';
 	if (!sse_feed(&x->sse, bytes, on_event, x, &err) && x->err.code == ERR_OK)
 		x->err = err;
+	exchange_count_bytes(x);
+	if (is_over_memory(x))
+		err_set(&x->err, ERR_OVERLOADED, TOO_MUCH_HELD);
+	if (!is_moving(x, bytes.n, x->sse.held.n != held) && x->err.code == ERR_OK)
+		trickles(x);
 	after_events(x);
 }
 
@@ -411,17 +453,29 @@ static void relay_bytes_end(struct exchange *x)
 
 /* ---- documents ---- */
 
+/* White space before a document is a provider's way to say that it still works. */
+static bool is_all_blank(struct span s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] != ' ' && s.p[i] != '\n' && s.p[i] != '\r' && s.p[i] != '\t')
+			return false;
+	return true;
+}
+
 static void hold(struct exchange *x, struct span bytes)
 {
+	size_t came = bytes.n;
+
 	if (x->answer == ANSWER_ERROR && x->held.n + bytes.n > EXCHANGE_MAX_ERROR_BODY)
 		bytes.n = x->held.n < EXCHANGE_MAX_ERROR_BODY ? EXCHANGE_MAX_ERROR_BODY - x->held.n
 							      : 0;
-	if (buf_append(&x->held, bytes)) {
+	if (!is_moving(x, came, is_all_blank(bytes))) {
+		trickles(x);
+	} else if (buf_append(&x->held, bytes)) {
 		exchange_count_bytes(x);
 		if (x->env->buffered_bytes <= x->env->max_buffered_bytes)
 			return;
-		err_set(&x->err, ERR_OVERLOADED,
-			"The gateway holds as many bodies as its memory limit allows");
+		err_set(&x->err, ERR_OVERLOADED, TOO_MUCH_HELD);
 	} else if (x->held.n + bytes.n > x->held.max_bytes) {
 		err_set(&x->err, ERR_UPSTREAM_INVALID,
 			"The answer of provider \"%.*s\" is over %zu bytes",

@@ -49,7 +49,7 @@ void reply_add_cors(struct reply *reply, const struct snapshot *s, const struct 
 			SPAN("x-request-id, request-id, retry-after, x-sluice-model, "
 			     "x-sluice-provider, "
 			     "x-sluice-attempts, x-sluice-cost, x-sluice-latency-ms, "
-			     "x-sluice-hint, x-sluice-warnings"));
+			     "x-sluice-upstream-id, x-sluice-hint, x-sluice-warnings"));
 		return;
 	}
 	reply_add(reply, "access-control-allow-methods", SPAN("GET, POST, OPTIONS"));
@@ -92,8 +92,10 @@ void reply_add_exchange(struct reply *reply, struct exchange *x)
 	n = text_write_u64(
 		reply->latency, (uint64_t)(x->overhead_us > 0 ? x->overhead_us : 0) / 1000);
 	reply_add(reply, "x-sluice-latency-ms", span_from(reply->latency, n));
-	if (x->step >= STEP_SETTLE && x->answer == ANSWER_PLAIN && x->cost_nusd != COST_UNKNOWN)
-		reply_add(reply, "x-sluice-cost", price_write(x->cost_nusd, reply->cost));
+	if (x->step >= STEP_SETTLE && x->answer == ANSWER_PLAIN)
+		reply_add(reply, "x-sluice-cost",
+			x->cost_nusd != COST_UNKNOWN ? price_write(x->cost_nusd, reply->cost)
+						     : SPAN("unknown"));
 	if (x->upstream_id.n > 0)
 		reply_add(reply, "x-sluice-upstream-id", x->upstream_id);
 	if (x->hint != NULL)
@@ -107,10 +109,21 @@ void reply_add_exchange(struct reply *reply, struct exchange *x)
 	reply_add_cors(reply, x->snapshot, request_head(x->request));
 }
 
+/* RFC 9110 section 15.5.6: a 405 says what would be allowed. */
+static void add_allow(struct reply *reply, const struct endpoint *e)
+{
+	if (e != NULL)
+		reply_add(reply, "allow",
+			e->method == HTTP_POST ? SPAN("POST, OPTIONS")
+					       : SPAN("GET, HEAD, OPTIONS"));
+}
+
 void reply_error(struct exchange_env *env, struct http_request *r, const struct dialect *d,
 	const struct err *err)
 {
 	char request_id[ID_REQUEST_CHARS + 1];
+	const struct http_head *head = request_head(r);
+	const struct endpoint *e = endpoint_find(head->method, head->path).endpoint;
 	struct reply reply __attribute__((uninitialized));
 	struct buf body;
 	struct id id;
@@ -123,7 +136,10 @@ void reply_error(struct exchange_env *env, struct http_request *r, const struct 
 	reply_add_id(&reply, request_id);
 	if (err_row(err->code)->retry == RETRY_LATER && reply.http.status != 408)
 		reply_add(&reply, "retry-after", SPAN("1"));
-	reply_add_cors(&reply, env->snapshot, request_head(r));
+	if (err->code == ERR_METHOD)
+		add_allow(&reply, e);
+	reply_add_cors(&reply, env->snapshot, head);
+	meters_local(env, e, r, request_id, reply.http.status, err);
 	request_answer(r, &reply.http, buf_span(&body));
 	buf_done(&body);
 }

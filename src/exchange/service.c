@@ -50,6 +50,7 @@ static void on_refuse(void *user, struct span target, const struct err *why, str
 	exchange_make_id(env, &id);
 	id_write_request(&id, request_id);
 	d->write_error(why, "router", request_id, NULL, NULL, body);
+	meters_local(env, NULL, NULL, request_id, err_row(why->code)->status, why);
 }
 
 const struct http_service exchange_service = {.request = on_request, .refuse = on_refuse};

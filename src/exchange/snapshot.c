@@ -219,22 +219,41 @@ const struct llm_model *snapshot_model(const struct snapshot *s, struct span id)
 /* ---- the list ---- */
 
 /* USD a token, as a JSON number: nano-USD a million has 15 decimals. */
+static struct span price_digits(int64_t nusd_per_million, char digits[32])
+{
+	int n = snprintf(digits, 32, "%lld.%015lld",
+		(long long)(nusd_per_million / 1000000000000000),
+		(long long)(nusd_per_million % 1000000000000000));
+
+	while (n > 1 && digits[n - 1] == '0' && digits[n - 2] != '.')
+		n--;
+	return (struct span){digits, (size_t)n};
+}
+
 static void write_price(struct buf *b, const char *name, int64_t nusd_per_million)
 {
 	char digits[32];
-	int n = 0;
 
 	buf_printf(b, ",\"%s\":", name);
 	if (nusd_per_million < 0) {
 		buf_append_cstr(b, "null");
 		return;
 	}
-	n = snprintf(digits, sizeof(digits), "%lld.%015lld",
-		(long long)(nusd_per_million / 1000000000000000),
-		(long long)(nusd_per_million % 1000000000000000));
-	while (n > 1 && digits[n - 1] == '0' && digits[n - 2] != '.')
-		n--;
-	buf_append(b, (struct span){digits, (size_t)n});
+	buf_append(b, price_digits(nusd_per_million, digits));
+}
+
+/* As OpenRouter has it, which some clients look for: decimal text, what is not known left out. */
+static void write_pricing(struct buf *b, const struct llm_price *price)
+{
+	char prompt[32], completion[32];
+
+	if (price->input < 0 || price->output < 0)
+		return;
+	buf_append_cstr(b, ",\"pricing\":{\"prompt\":\"");
+	buf_append(b, price_digits(price->input, prompt));
+	buf_append_cstr(b, "\",\"completion\":\"");
+	buf_append(b, price_digits(price->output, completion));
+	buf_append_cstr(b, "\"}");
 }
 
 static void write_flag(struct buf *b, const char *name, bool set)
@@ -272,6 +291,7 @@ static void write_object(
 	write_price(b, "output_price", price->output);
 	write_price(b, "cached_price", price->cache_read);
 	write_price(b, "caching_price", price->cache_write_5m);
+	write_pricing(b, price);
 	write_flag(b, "supports_caching", m->can & LLM_CAN_CACHE);
 	write_flag(b, "supports_vision", m->can & LLM_CAN_SEE);
 	write_flag(b, "supports_tool_calling", m->can & LLM_CAN_CALL_TOOLS);

@@ -71,3 +71,16 @@ def test_a_usage_in_the_first_read(make_gateway, first, rest):
     assert kit.is_done(text) and kit.text_of(kit.chunks(text)) == "Hello"
     row = gateway.rows()[0]
     assert kit.is_final(row) and kit.outcome(row) == "ok" and kit.usage_of(row)["output"] == 3
+
+
+def test_a_rewritten_event_keeps_its_other_lines(make_gateway):
+    """id: and retry: of an event that the gateway has to change are passed on with it."""
+    chunk = event(usage=None, choices=[{"index": 0, "delta": {"content": "Hello", "tool_calls": None}, "finish_reason": None}])
+    provider = Pieces(["id: 41\nretry: 250\n" + chunk + "id: 42\r\n" + USAGE.replace("\n", "\r\n") + FINISH + "data: [DONE]\n\n"])
+    gateway = make_gateway({"providers": {"sim": {"type": "compatible", "base_url": provider.url + "/v1",
+                                                  "api_key": kit.PROVIDER_KEY}}, "models": {"sim/gpt": kit.PRICES}})
+    got = gateway.post("/v1/chat/completions", kit.chat("sim/gpt", stream=True, stream_options={"include_usage": True}))
+    provider.stop()
+    first, second = got.text.replace("\r\n", "\n").split("\n\n")[:2]
+    assert first.startswith("id: 41\nretry: 250\ndata: ") and '"tool_calls"' not in first and '"usage"' not in first
+    assert second.startswith("id: 42\ndata: ") and '"cost"' in second

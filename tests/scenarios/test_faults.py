@@ -206,6 +206,27 @@ def test_a_trickle_is_not_served_for_ever(world):
     assert answer.status_code == 504, answer.text[:300]
 
 
+@pytest.mark.parametrize("script, stream", [("words=30+body_rate=40", True), ("words=2000+body_rate=40", False)])
+def test_a_trickle_is_no_progress(world, make_gateway, script, stream):
+    """U-27: bytes that come one by one complete no event and do not keep the idle timer off."""
+    times = {"timeouts": {"stream_idle": "1s"}}
+    gateway = make_gateway(kit.config_for(world.sim, **times))
+    answer = gateway.post("/v1/chat/completions", kit.chat(f"sim/gpt+{script}", stream=stream))
+    assert answer.elapsed.total_seconds() < 15
+    error = complain(answer, "chat")
+    assert error["code"] == "provider_timeout" and "sent only" in error["message"], error
+    if stream:
+        never_a_success(answer, "chat")
+    world.sim.idle()
+
+
+def test_slow_events_are_progress(world, make_gateway):
+    """Whole events that come slowly are an answer, however small they are."""
+    gateway = make_gateway(kit.config_for(world.sim, timeouts={"stream_idle": "500ms"}))
+    answer = gateway.post("/v1/chat/completions", kit.chat("sim/gpt+events=8+gap=250", stream=True))
+    assert answer.status_code == 200 and kit.is_done(answer.text)
+
+
 def test_stale_pooled_connections_are_invisible(world):
     """U-24: connections that the provider closed between requests cost nobody an error."""
     for script, turns in (("flaky=2+words=2", 80), ("close_idle=0+words=2", 40)):

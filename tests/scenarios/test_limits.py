@@ -219,3 +219,16 @@ def test_the_largest_limits_that_may_be_set_work(make_gateway, up, down):
     gateway.config["limits"]["max_answer"] = "65MiB"
     gateway.write_config()
     gateway.command("serve", "--check", expect=3)
+
+
+def test_an_event_that_fills_the_memory_ends_its_stream(sim, make_gateway):
+    """The part of an event that has come counts against the memory limit; the gateway says that it was its own doing."""
+    gateway = make_gateway(kit.config_for(sim, limits={"max_memory": "2MiB"}))
+    got = gateway.post("/v1/chat/completions", kit.chat("sim/gpt+big_event=9000000", stream=True))
+    assert got.status_code == 200 and not kit.is_done(got.text)
+    assert kit.chunks(got.text)[-1]["error"]["code"] == "overloaded"
+    assert gateway.metric("sluice_stream_cancelled_total", by="gateway") == 1
+    assert gateway.metric("sluice_stream_cancelled_total", by="provider") == 0
+    assert gateway.metric("sluice_limit_refusals_total", scope="load") == 1
+    assert gateway.post("/v1/chat/completions", kit.chat("sim/gpt+words=3", stream=True)).status_code == 200
+    assert kit.outcome(gateway.rows(2)[0]) == "interrupted"

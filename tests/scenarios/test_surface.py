@@ -192,3 +192,15 @@ def test_metrics_are_in_prometheus_form(gateway):
     assert gateway.metric("sluice_requests_total", outcome="ok", op="chat", provider="sim") == 1
     assert gateway.metric("sluice_tokens_total", type="input") > 0
     assert gateway.key not in text
+
+
+def test_a_wrong_method_is_told_the_right_one(gateway):
+    """405 has an Allow field (RFC 9110)."""
+    assert gateway.get("/v1/chat/completions").headers["allow"] == "POST, OPTIONS"
+    assert gateway.post("/v1/models", {}).headers["allow"] == "GET, HEAD, OPTIONS"
+
+
+def test_prices_in_openrouters_form_too(gateway):
+    """pricing.prompt and pricing.completion are decimal text, USD a token, and absent when unknown."""
+    model = gateway.get("/v1/models/sim/gpt").json()
+    assert model["pricing"] == {"prompt": "0.000001", "completion": "0.000002"}, model

@@ -127,3 +127,52 @@ def test_many_answers_have_exactly_one_row_each(sim, gateway):
     for row, entry in zip(rows, bill):
         agree(row, entry)
     assert sum(r["cost_nusd"] for r in rows) == sum(1000 * e["input_tokens"] + 2000 * e["output_tokens"] for e in bill)
+
+
+def test_an_unknown_price_says_so(gateway):
+    """x-sluice-cost of an answer whose model has no price is the word unknown; with a price it is decimal text."""
+    assert gateway.post("/v1/chat/completions", kit.chat("sim/nobody-priced-this")).headers["x-sluice-cost"] == "unknown"
+    assert float(gateway.post("/v1/chat/completions", kit.chat("sim/gpt+words=3")).headers["x-sluice-cost"]) > 0
+
+
+def test_refused_requests_have_their_access_line(gateway):
+    """A request that is refused on its head, and one that cannot be read, are in the log and the metrics too."""
+    refused = [gateway.post("/v1/chat/completions", kit.chat(), headers={"Authorization": "Bearer secret-canary-1"}),
+               gateway.get("/v1/nothing-here"), gateway.get("/v1/messages"), gateway.get("/v1/models")]
+    with gateway.raw() as raw:
+        raw.send(b"GET / HTTP/9\r\n\r\n")
+        raw.read_to_end()
+    lines = gateway.access(5)
+    assert [line["status"] for line in lines] == [401, 404, 405, 200, 400]
+    assert [line["req_id"] for line in lines[:4]] == [got.headers["x-request-id"] for got in refused]
+    assert lines[0]["op"] == "chat" and lines[0]["err"] == "KEY_MALFORMED" and lines[3]["op"] == "models"
+    assert "canary" not in gateway.err()
+    assert gateway.metric("sluice_requests_total", op="chat", status_class="4xx", outcome="client_error") == 1
+    gateway.get("/livez")
+    assert len(gateway.access(5)) == 5
+
+
+def test_labels_of_body_and_head_are_one_object(gateway):
+    """A name in both is there once and has the body's value; of two header fields the first counts."""
+    fields = ["X-Requesty-Branch: main", "x-requesty-branch: other", "X-Requesty-Ai-Agent: cc"]
+    for extra in ('{"branch":"dev","n":{"a":[1]}}', "{\n}", "{}"):
+        body = '{"model":"sim/echo","messages":[{"role":"user","content":"x"}],"requesty":{"extra":%s}}' % extra
+        with gateway.raw() as raw:
+            raw.send(gateway.raw_request("/v1/chat/completions", body.encode(), headers=fields))
+            assert raw.read_answer()[0] == 200
+    rows = [row["extra"] for row in gateway.rows(3)]
+    pairs = json.loads(rows[0], object_pairs_hook=lambda found: found)
+    assert pairs == [("branch", "dev"), ("n", [("a", [1])]), ("ai_agent", "cc")]
+    assert [json.loads(row) for row in rows[1:]] == [{"branch": "main", "ai_agent": "cc"}] * 2
+
+
+def test_labels_that_cannot_be_kept_are_refused(gateway):
+    """X-Requesty-* fields that are too large as JSON are 400, not left out in silence."""
+    fields = {f"X-Requesty-F{n}": "\\" * 1024 for n in range(29)}
+    assert gateway.post("/v1/chat/completions", kit.chat(), headers=gateway.headers(**fields)).status_code == 200
+    fields = [f"X-Requesty-F{n}: ".encode() + b"\xff" * 1000 for n in range(29)]
+    with gateway.raw() as raw:
+        request = gateway.raw_request("/v1/chat/completions", kit.chat())
+        raw.send(request.replace(b"\r\n", b"\r\n" + b"\r\n".join(fields) + b"\r\n", 1))
+        status, _, body = raw.read_answer()
+    assert status == 400 and b"X-Requesty" in body, body[:300]

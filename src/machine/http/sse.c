@@ -78,6 +78,8 @@ static void note_line(struct sse *s, const char *text, struct span line)
 		s->has_name = true;
 		s->name_at = (size_t)(value.p - text);
 		s->name_n = value.n;
+	} else {
+		s->has_others = true;
 	}
 }
 
@@ -168,7 +170,8 @@ enum given { GIVEN, GIVEN_STOP, GIVEN_FAILED };
 static enum given give(struct sse *s, const char *text, size_t n, sse_on_event on_event, void *user,
 	struct err *err)
 {
-	struct sse_event ev = {.raw = {text, n}, .unfinished = s->ending};
+	struct sse_event ev = {
+		.raw = {text, n}, .has_others = s->has_others, .unfinished = s->ending};
 
 	if (n > s->max_bytes)
 		return fail(s, err), GIVEN_FAILED;
@@ -180,7 +183,7 @@ static enum given give(struct sse *s, const char *text, size_t n, sse_on_event o
 		return no_memory(s, err), GIVEN_FAILED;
 	s->scanned = s->line = 0;
 	s->data_lines = 0;
-	s->has_name = s->bare_cr = false;
+	s->has_name = s->has_others = s->bare_cr = false;
 	s->begun = true;
 	return on_event(user, &ev) ? GIVEN : GIVEN_STOP;
 }
@@ -288,4 +291,24 @@ bool sse_end(struct sse *s, sse_on_event on_event, void *user, struct err *err)
 		s->ending = true;
 	}
 	return give_held(s, n, on_event, user, err) != GIVEN_FAILED;
+}
+
+void sse_copy_others(struct span raw, struct buf *out)
+{
+	struct marks m = {NULL, NULL};
+	const char *at = raw.p, *end = raw.p + raw.n;
+
+	while (at < end) {
+		const char *e = line_end(&m, at, end);
+		struct span line = {at, (size_t)(e - at)}, value;
+
+		if (at == raw.p && span_starts(line, SPAN("\xef\xbb\xbf")))
+			line = span_skip(line, 3);
+		if (line.n > 0 && !has_field(line, SPAN("data"), &value) &&
+			!has_field(line, SPAN("event"), &value)) {
+			buf_append(out, line);
+			buf_append_char(out, '\n');
+		}
+		at = e + 1;
+	}
 }

@@ -19,6 +19,7 @@ struct sse_event {
 			     same event */
 	struct span name; /* the last "event:" line, or {NULL, 0} */
 	struct span data; /* joined; {NULL, 0} when there was no data line (comments alone) */
+	bool has_others;  /* it has lines besides "event:" and "data:": "id:", "retry:", comments */
 	bool unfinished;  /* the stream ended inside it: its data may be cut. From sse_end only */
 };
 
@@ -30,7 +31,7 @@ struct sse {
 		line; /* in the event: bytes known to hold no line end; its last line's start */
 	size_t data_at, data_n, name_at, name_n;
 	unsigned data_lines;
-	bool has_name;
+	bool has_name, has_others;
 	bool bare_cr; /* the line before `line` ended in CR alone */
 	bool begun;   /* past the place where a BOM may stand */
 	bool ending;  /* sse_end completes what the stream left */
@@ -52,4 +53,7 @@ bool sse_feed(struct sse *s, struct span bytes, sse_on_event on_event, void *use
  * standard drops it; providers leave the empty line out, so it counts when its data makes sense.
  */
 bool sse_end(struct sse *s, sse_on_event on_event, void *user, struct err *err);
+/* Appends the lines of an event's raw bytes that are neither "event:" nor "data:", each ended by
+ * LF: in front of a rewritten event they keep what it said besides. */
+void sse_copy_others(struct span raw, struct buf *out);
 size_t sse_held_bytes(const struct sse *s);

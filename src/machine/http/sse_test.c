@@ -339,9 +339,38 @@ static void is_split_invariant_on_noise(void **state)
 	}
 }
 
+static bool keep_others(void *user, const struct sse_event *ev)
+{
+	assert_true(ev->has_others || ev->data.p != NULL);
+	if (ev->has_others)
+		sse_copy_others(ev->raw, user);
+	return true;
+}
+
+static void other_lines_can_be_kept(void **state)
+{
+	const struct span in = SPAN("\xef\xbb\xbfid: 1\r\nevent: a\r\ndata: x\r\nretry:5\r\n\r\n"
+				    "data: y\n\nid\rdata\r: words\r\rdatum: z\n\n");
+	struct buf out;
+	struct sse s;
+
+	buf_init(&out, 1024);
+	for (size_t step = 1; step <= in.n; step++) {
+		sse_init(&s, 1024);
+		for (size_t at = 0; at < in.n; at += step)
+			assert_true(sse_feed(
+				&s, span_head(span_skip(in, at), step), keep_others, &out, NULL));
+		sse_done(&s);
+		assert_true(span_is(buf_span(&out), "id: 1\nretry:5\nid\n: words\ndatum: z\n"));
+		buf_clear(&out);
+	}
+	buf_done(&out);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(other_lines_can_be_kept),
 		cmocka_unit_test(reads_the_grammar),
 		cmocka_unit_test(keeps_a_nul_in_data),
 		cmocka_unit_test(completes_a_last_event),
