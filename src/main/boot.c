@@ -126,6 +126,7 @@ static bool start_workers(struct process *p, struct err *err)
 		int port;
 
 		spec.number = i;
+		spec.first = i > 0 ? p->workers[0] : NULL;
 		p->workers[i] = worker_new(&spec, err);
 		if (p->workers[i] == NULL)
 			return false;

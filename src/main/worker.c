@@ -89,6 +89,9 @@ static bool open_worker(struct worker *w, const struct worker_spec *spec, struct
 		return false;
 	if (spec->tls != NULL)
 		http_server_set_tls(w->env.server, spec->tls);
+	if (spec->first != NULL)
+		return http_server_listen_with(
+			w->env.server, spec->first->env.server, spec->listen, err);
 	return http_server_listen(w->env.server, spec->listen, err);
 }
 

@@ -16,6 +16,7 @@ struct worker_spec {
 	const char *listen; /* the first worker's may have port 0 */
 	const char *data_dir;
 	int64_t epoch;
+	const struct worker *first; /* that listens already; NULL: this one is it */
 	int number, workers;
 	struct snapshot *snapshot; /* a reference is taken */
 	struct tls_context *tls;   /* NULL: plain; a reference is taken */

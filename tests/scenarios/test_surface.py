@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Paths in every spelling, the model list, health, CORS, errors in both dialects."""
 import json
+import socket
 
 import pytest
 import requests
@@ -204,3 +205,21 @@ def test_prices_in_openrouters_form_too(gateway):
     """pricing.prompt and pricing.completion are decimal text, USD a token, and absent when unknown."""
     model = gateway.get("/v1/models/sim/gpt").json()
     assert model["pricing"] == {"prompt": "0.000001", "completion": "0.000002"}, model
+
+
+def test_a_unix_socket_serves_with_several_workers(sim, tmp_path):
+    """listen: unix:/path is served by all workers, with mode 0600, and the file is gone afterwards."""
+    path = tmp_path / "sluice.sock"
+    config = dict(kit.config_for(sim), listen=f"unix:{path}", data_dir=str(tmp_path / "data"), workers=3)
+    (tmp_path / "sluice.yaml").write_text(json.dumps(config))
+    server = kit.Program("unix", ["serve", "-c", "sluice.yaml"], tmp_path)
+    server.wait_for_line('"event":"ready"')
+    assert path.stat().st_mode & 0o777 == 0o600
+    for _ in range(20):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(kit.WAIT_S)
+            client.connect(str(path))
+            client.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert client.recv(4096).startswith(b"HTTP/1.1 200")
+    assert server.stop() == 0 and not path.exists()
+    server.check()

@@ -87,6 +87,20 @@ bool http_server_listen(struct http_server *s, const char *address, struct err *
 	return true;
 }
 
+bool http_server_listen_with(struct http_server *s, const struct http_server *first,
+	const char *address, struct err *err)
+{
+	struct listener *ls;
+
+	if (first->n_listeners == 0 || !listener_is_unix(first->listeners[0]))
+		return http_server_listen(s, address, err);
+	ls = listener_share(s->loop, first->listeners[0], on_accept, s, err);
+	if (ls == NULL)
+		return false;
+	s->listeners[s->n_listeners++] = ls;
+	return true;
+}
+
 int http_server_port(const struct http_server *s)
 {
 	return s->n_listeners > 0 ? listener_port(s->listeners[0]) : 0;

@@ -61,6 +61,10 @@ struct http_reply {
 struct http_server *http_server_new(struct loop *l, const struct http_server_limits *limits,
 	const struct http_service *service, void *user);
 bool http_server_listen(struct http_server *s, const char *address, struct err *err);
+/* The same on the address that `first` listens on, on another loop: both accept. A UNIX socket
+ * cannot be bound twice, it is shared. */
+bool http_server_listen_with(struct http_server *s, const struct http_server *first,
+	const char *address, struct err *err);
 int http_server_port(const struct http_server *s); /* of the first listener */
 void http_server_set_tls(struct http_server *s, struct tls_context *tls); /* takes a reference */
 /* A stream accepted elsewhere (a pipe in tests). */

@@ -234,18 +234,11 @@ static void close_fds(struct listener *ls)
 	ls->fd = ls->spare_fd = -1;
 }
 
-struct listener *listener_open(
-	struct loop *l, const char *address, listener_accept accept, void *user, struct err *err)
+static struct listener *make(
+	struct loop *l, bool tcp, listener_accept accept, void *user, struct err *err)
 {
-	struct listener *ls;
-	struct address a;
-	int status;
+	struct listener *ls = calloc(1, sizeof(*ls));
 
-	if (!read_address(&a, address)) {
-		refuse_address(address, err);
-		return NULL;
-	}
-	ls = calloc(1, sizeof(*ls));
 	if (ls == NULL) {
 		err_set(err, ERR_NO_MEMORY, NULL);
 		return NULL;
@@ -253,27 +246,76 @@ struct listener *listener_open(
 	ls->loop = l;
 	ls->accept = accept;
 	ls->user = user;
-	ls->tcp = a.any.sa_family != AF_UNIX;
-	ls->spare_fd = -1;
-	ls->fd = socket(a.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (ls->fd < 0 || !(ls->tcp ? bind_tcp(ls, &a) : bind_unix(ls, &a)) ||
-		(ls->spare_fd = open_spare()) < 0) {
-		fail(address, err);
-		close_fds(ls);
-		free(ls);
-		return NULL;
-	}
-	status = uv_poll_init(&l->uv, &ls->poll, ls->fd);
+	ls->tcp = tcp;
+	ls->fd = -1;
+	ls->spare_fd = open_spare();
+	return ls;
+}
+
+static struct listener *give_up(struct listener *ls)
+{
+	close_fds(ls);
+	free(ls);
+	return NULL;
+}
+
+/* The socket listens: connections are taken from now on. */
+static struct listener *begin(struct listener *ls, const char *address, struct err *err)
+{
+	int status = uv_poll_init(&ls->loop->uv, &ls->poll, ls->fd);
+
 	if (status < 0) {
 		err_set(err, ERR_IO, "cannot listen on %s: %s", address, uv_strerror(status));
-		close_fds(ls);
-		free(ls);
-		return NULL;
+		return give_up(ls);
 	}
 	ls->poll.data = ls;
-	timer_init(&ls->pause, l, on_pause_over);
+	timer_init(&ls->pause, ls->loop, on_pause_over);
 	on_pause_over(&ls->pause);
 	return ls;
+}
+
+struct listener *listener_open(
+	struct loop *l, const char *address, listener_accept accept, void *user, struct err *err)
+{
+	struct listener *ls;
+	struct address a;
+
+	if (!read_address(&a, address)) {
+		refuse_address(address, err);
+		return NULL;
+	}
+	ls = make(l, a.any.sa_family != AF_UNIX, accept, user, err);
+	if (ls == NULL)
+		return NULL;
+	if (ls->spare_fd >= 0)
+		ls->fd = socket(a.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (ls->fd < 0 || !(ls->tcp ? bind_tcp(ls, &a) : bind_unix(ls, &a))) {
+		fail(address, err);
+		return give_up(ls);
+	}
+	return begin(ls, address, err);
+}
+
+bool listener_is_unix(const struct listener *ls)
+{
+	return !ls->tcp;
+}
+
+struct listener *listener_share(struct loop *l, const struct listener *from, listener_accept accept,
+	void *user, struct err *err)
+{
+	struct listener *ls = make(l, from->tcp, accept, user, err);
+
+	if (ls == NULL)
+		return NULL;
+	ls->port = from->port;
+	if (ls->spare_fd >= 0)
+		ls->fd = fcntl(from->fd, F_DUPFD_CLOEXEC, 0);
+	if (ls->fd < 0) {
+		fail("a shared socket", err);
+		return give_up(ls);
+	}
+	return begin(ls, "a shared socket", err);
 }
 
 bool listener_is_free(const char *address, struct err *err)

@@ -20,6 +20,13 @@ typedef void (*listener_accept)(void *user, struct stream *s);
  */
 struct listener *listener_open(
 	struct loop *l, const char *address, listener_accept accept, void *user, struct err *err);
+/*
+ * A second listener on the socket of another one, for another loop: what SO_REUSEPORT is for TCP.
+ * The socket's file goes with the first.
+ */
+struct listener *listener_share(struct loop *l, const struct listener *from, listener_accept accept,
+	void *user, struct err *err);
+bool listener_is_unix(const struct listener *ls);
 int listener_port(const struct listener *ls); /* as bound; 0 for UNIX */
 void listener_close(struct listener *ls);     /* stops accepting; accepted streams live on */
 

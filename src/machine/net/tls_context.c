@@ -39,14 +39,20 @@ struct tls_context {
 
 /* --- making --- */
 
-static bool refuse(struct err *err, const char *what)
+/* wanted: what a file should have held; NULL: nothing more can be said. */
+static bool refuse(struct err *err, const char *what, const char *wanted)
 {
 	unsigned long number = ERR_peek_error();
 	const char *reason = ERR_reason_error_string(number);
 
 	if (ERR_SYSTEM_ERROR(number))
 		reason = strerror(ERR_GET_REASON(number));
-	err_set(err, ERR_CONFIG, "%s: %s", what, reason != NULL ? reason : "OpenSSL refused it");
+	if (reason == NULL)
+		reason = "OpenSSL refused it";
+	if (ERR_SYSTEM_ERROR(number) || wanted == NULL)
+		err_set(err, ERR_CONFIG, "%s: %s", what, reason);
+	else
+		err_set(err, ERR_CONFIG, "%s holds no %s (%s)", what, wanted, reason);
 	ERR_clear_error();
 	return false;
 }
@@ -101,7 +107,7 @@ static struct tls_context *context_new(bool server, struct err *err)
 		SSL_CTX_set_app_data(c->ctx, c);
 		return c;
 	}
-	refuse(err, "TLS settings");
+	refuse(err, "TLS settings", NULL);
 	tls_context_unref(c);
 	return NULL;
 }
@@ -273,9 +279,10 @@ struct tls_context *tls_context_server(const char *cert_file, const char *key_fi
 	SSL_CTX_set_tlsext_ticket_key_evp_cb(c->ctx, on_ticket);
 	ERR_clear_error();
 	if (SSL_CTX_use_certificate_chain_file(c->ctx, cert_file) != 1)
-		refuse(err, cert_file);
-	else if (SSL_CTX_use_PrivateKey_file(c->ctx, key_file, SSL_FILETYPE_PEM) != 1)
-		refuse(err, key_file);
+		refuse(err, cert_file, "certificate in PEM form that can be used");
+	else if (SSL_CTX_use_PrivateKey_file(c->ctx, key_file, SSL_FILETYPE_PEM) != 1 &&
+		 ERR_GET_REASON(ERR_peek_error()) != X509_R_KEY_VALUES_MISMATCH)
+		refuse(err, key_file, "private key in PEM form without a password");
 	else if (SSL_CTX_check_private_key(c->ctx) != 1)
 		err_set(err, ERR_CONFIG, "%s: not the key of the certificate in %s", key_file,
 			cert_file);
@@ -381,13 +388,14 @@ static bool trust(SSL_CTX *ctx, const char *ca_file, struct err *err)
 {
 	if (ca_file != NULL) {
 		X509_STORE_set_flags(SSL_CTX_get_cert_store(ctx), X509_V_FLAG_PARTIAL_CHAIN);
-		return SSL_CTX_load_verify_file(ctx, ca_file) == 1 || refuse(err, ca_file);
+		return SSL_CTX_load_verify_file(ctx, ca_file) == 1 ||
+		       refuse(err, ca_file, "certificate in PEM form");
 	}
 	if (SSL_CTX_set_default_verify_dir(ctx) != 1)
-		return refuse(err, "the system's certificates");
+		return refuse(err, "the system's certificates", NULL);
 	if (getenv(X509_get_default_cert_file_env()) != NULL &&
 		SSL_CTX_set_default_verify_file(ctx) != 1)
-		return refuse(err, X509_get_default_cert_file_env());
+		return refuse(err, X509_get_default_cert_file_env(), NULL);
 	return true;
 }
 
@@ -403,7 +411,7 @@ struct tls_context *tls_context_client(const char *ca_file, struct err *err)
 	SSL_CTX_sess_set_new_cb(c->ctx, on_session);
 	ERR_clear_error();
 	if (SSL_CTX_set_alpn_protos(c->ctx, protocols, sizeof(protocols) - 1) != 0)
-		refuse(err, "TLS settings");
+		refuse(err, "TLS settings", NULL);
 	else if (trust(c->ctx, ca_file, err))
 		return c;
 	tls_context_unref(c);

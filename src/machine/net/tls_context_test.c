@@ -370,8 +370,11 @@ static void bad_files_are_named(void **state)
 {
 	struct identity id = identity_new(&ca, "s", "DNS:localhost", -10, 1000);
 	struct identity other = identity_new(&ca, "s", "DNS:localhost", -10, 1000);
-	static const char *const pairs[][2] = {{"absent", "key"}, {"cert", "absent"},
-		{"cert", "other"}, {"cert", "locked"}, {"key", "key"}, {"cert", "cert"}};
+	static const char *const pairs[][3] = {{"absent", "key", "No such file"},
+		{"cert", "absent", "No such file"},
+		{"cert", "other", "not the key of the certificate"},
+		{"cert", "locked", "without a password"}, {"key", "key", "holds no certificate"},
+		{"cert", "cert", "holds no private key"}};
 	FILE *f;
 
 	write_cert(in_dir("cert"), &id);
@@ -384,6 +387,7 @@ static void bad_files_are_named(void **state)
 		assert_null(tls_context_server(in_dir(pairs[i][0]), in_dir(pairs[i][1]), &err));
 		assert_int_equal(err.code, ERR_CONFIG);
 		assert_non_null(strstr(err.text, dir));
+		assert_non_null(strstr(err.text, pairs[i][2]));
 	}
 	f = fopen(in_dir("junk"), "w");
 	fputs("junk\n", f);
