@@ -109,6 +109,15 @@ enum move step_plan(struct exchange *x)
 	else if (x->op == x->endpoint->op && !(x->dialect->codec != NULL && has_foreign_state(x)))
 		ok = x->form.boundary.n > 0 ? form_edit(x) : edit_body(x);
 	else
-		ok = translate_request(x, x->op);
+		ok = translate_read(x);
 	return ok ? MOVE_NEXT : MOVE_FAIL;
+}
+
+enum move step_fetch(struct exchange *x)
+{
+	if (x->translation == NULL)
+		return MOVE_NEXT;
+	if (fetch_count(x) == 0)
+		return translate_write(x) ? MOVE_NEXT : MOVE_FAIL;
+	return fetch_start(x) ? MOVE_WAIT : MOVE_FAIL;
 }

@@ -34,7 +34,8 @@ struct exchange_env {
 	int64_t buffered_bytes;
 	bool draining;
 	struct json_scratch scratch;
-	struct buf out; /* events that had to be rewritten, during one read */
+	struct tls_context *media_tls; /* made when first needed */
+	struct buf out;                /* events that had to be rewritten, during one read */
 	struct exchange_meters *meters;
 	uint8_t random[512]; /* taken from the kernel in blocks, for ids */
 	size_t random_left;

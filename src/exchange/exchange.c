@@ -22,14 +22,16 @@ static const struct step_row rows[STEP_COUNT] = {
 	[STEP_RECEIVE] = {"receive", step_receive, STEP_DECODE, STEP_SETTLE, 0,
 		"the client's body"},
 	[STEP_DECODE] = {"decode", step_decode, STEP_PLAN, STEP_SETTLE, AFTER(STEP_RECEIVE), "-"},
-	[STEP_PLAN] = {"plan", step_plan, STEP_DISPATCH, STEP_SETTLE, AFTER(STEP_DECODE), "-"},
-	[STEP_DISPATCH] = {"dispatch", step_dispatch, STEP_RELAY, STEP_SETTLE, AFTER(STEP_PLAN),
+	[STEP_PLAN] = {"plan", step_plan, STEP_FETCH, STEP_SETTLE, AFTER(STEP_DECODE), "-"},
+	[STEP_FETCH] = {"fetch", step_fetch, STEP_DISPATCH, STEP_SETTLE, AFTER(STEP_PLAN),
+		"servers of pictures and files, until timeouts.media each"},
+	[STEP_DISPATCH] = {"dispatch", step_dispatch, STEP_RELAY, STEP_SETTLE, AFTER(STEP_FETCH),
 		"the provider's head, until connect_ms and head_ms"},
 	[STEP_RELAY] = {"relay", step_relay, STEP_SETTLE, STEP_SETTLE, AFTER(STEP_DISPATCH),
 		"both sockets, until first_event_ms, idle_ms, total_ms"},
 	[STEP_SETTLE] = {"settle", step_settle, STEP_FINISH, STEP_FINISH,
-		AFTER(STEP_RECEIVE) | AFTER(STEP_DECODE) | AFTER(STEP_PLAN) | AFTER(STEP_DISPATCH) |
-			AFTER(STEP_RELAY),
+		AFTER(STEP_RECEIVE) | AFTER(STEP_DECODE) | AFTER(STEP_PLAN) | AFTER(STEP_FETCH) |
+			AFTER(STEP_DISPATCH) | AFTER(STEP_RELAY),
 		"the journal, until the end of the loop's turn"},
 	[STEP_FINISH] = {"finish", step_finish, STEP_LINGER, STEP_LINGER, AFTER(STEP_SETTLE), "-"},
 	[STEP_LINGER] = {"linger", step_linger, STEP_LINGER, STEP_LINGER, AFTER(STEP_FINISH),
@@ -130,6 +132,7 @@ void exchange_free(struct exchange *x)
 	assert(x->call == NULL && x->request == NULL);
 	journal_forget(&x->waiter);
 	timer_done(&x->timer);
+	fetch_cancel(x);
 	buf_done(&x->body);
 	buf_done(&x->held);
 	sse_done(&x->sse);
@@ -188,4 +191,6 @@ void exchange_env_done(struct exchange_env *env)
 	env->scratch.mem = NULL;
 	meters_free(env->meters);
 	env->meters = NULL;
+	tls_context_unref(env->media_tls);
+	env->media_tls = NULL;
 }

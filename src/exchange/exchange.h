@@ -10,6 +10,7 @@
  */
 #include "exchange/endpoint.h"
 #include "exchange/env.h"
+#include "exchange/fetch.h"
 #include "exchange/translate.h"
 #include "machine/http/sse.h"
 
@@ -21,6 +22,7 @@ enum step {
 	STEP_RECEIVE,
 	STEP_DECODE,
 	STEP_PLAN,
+	STEP_FETCH,
 	STEP_DISPATCH,
 	STEP_RELAY,
 	STEP_SETTLE,
@@ -73,6 +75,8 @@ struct exchange {
 	const struct llm_model *model;   /* NULL: not in the catalogue */
 	enum llm_op op;                  /* as the provider is asked */
 	struct translation *translation; /* NULL: pass mode */
+	struct fetch *fetch;             /* NULL: nothing is fetched */
+	struct loop_task fetch_task;
 	int attempts;
 
 	/* The answer. */
@@ -139,6 +143,7 @@ enum move step_decode(struct exchange *x);
 
 /* commit.c */
 enum move step_plan(struct exchange *x);
+enum move step_fetch(struct exchange *x); /* then, in translation, the body is written */
 
 /* count.c: tokens of a prompt whose provider cannot count them; an estimate. */
 bool count_locally(struct exchange *x);

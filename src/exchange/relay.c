@@ -73,6 +73,7 @@ enum move step_relay(struct exchange *x)
 void relay_cancel(struct exchange *x)
 {
 	timer_stop(&x->timer);
+	fetch_cancel(x);
 	if (x->call == NULL)
 		return;
 	x->sent = x->sent || http_call_sent(x->call);

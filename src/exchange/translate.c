@@ -52,7 +52,7 @@ static bool read_body(struct exchange *x, struct translation *t)
 	return !t->arena.failed || err_set(&x->err, ERR_NO_MEMORY, NULL);
 }
 
-bool translate_request(struct exchange *x, enum llm_op op)
+bool translate_read(struct exchange *x)
 {
 	struct translation *t = ARENA_NEW(&x->arena, struct translation);
 
@@ -62,15 +62,20 @@ bool translate_request(struct exchange *x, enum llm_op op)
 	buf_init(&t->body, (size_t)x->snapshot->conf->max_body_bytes * 2 + (1u << 20));
 	t->x = x;
 	t->from = x->dialect->codec;
-	t->to = dialect_of(op)->codec;
+	t->to = dialect_of(x->op)->codec;
 	t->target = (struct llm_target){.model = x->name.full,
 		.provider = x->provider->name,
 		.facts = x->model,
 		.quirks = &no_quirks,
 		.auto_cache = x->meta.auto_cache};
 	x->translation = t;
-	if (!read_body(x, t))
-		return false;
+	return read_body(x, t);
+}
+
+bool translate_write(struct exchange *x)
+{
+	struct translation *t = x->translation;
+
 	if (!t->to->write_request(t->request, &t->target, &t->arena, &t->body, &t->notes, &x->err))
 		return false;
 	if (t->body.failed || t->arena.failed)

@@ -29,11 +29,10 @@ struct translation {
 	struct buf *out; /* NULL: the answer is gathered, not streamed */
 };
 
-/*
- * Reads the client's body and writes the provider's (x->body_spans). The spans of x->body are not
- * needed afterwards. false: x->err is set.
- */
-bool translate_request(struct exchange *x, enum llm_op op);
+/* Reads the client's body; x->body is not needed afterwards. false: x->err is set. */
+bool translate_read(struct exchange *x);
+/* Writes the provider's (x->body_spans). */
+bool translate_write(struct exchange *x);
 
 /* One event of the provider; what the client sees is appended to `out`. x->tap says what was seen.
  */

@@ -54,12 +54,16 @@ struct conf {
 	bool durability_power;
 	const char *default_model; /* NULL: none */
 	const char **cors_origins; /* NULL-terminated; empty: CORS off; "*" allowed */
+	bool media_fetch;
+	const char **media_allow_hosts; /* NULL-terminated */
 	/* limits */
-	int64_t max_body_bytes, max_event_bytes, max_answer_bytes, max_memory_bytes;
+	int64_t max_media_bytes, max_body_bytes, max_event_bytes, max_answer_bytes,
+		max_memory_bytes;
 	int max_connections, head_ms, idle_ms, body_stall_ms, write_stall_ms, drain_ms,
 		keep_alive_ms;
 	/* timeouts toward providers */
-	int connect_ms, header_ms, plain_header_ms, first_event_ms, stream_idle_ms, total_ms;
+	int connect_ms, header_ms, plain_header_ms, first_event_ms, stream_idle_ms, media_ms,
+		total_ms;
 	struct conf_provider *providers;
 	int n_providers;
 	struct conf_model *models;

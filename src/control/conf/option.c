@@ -357,7 +357,17 @@ static bool check_text(const struct option *o, struct span text, struct err *err
 
 /* ---- text to value ---- */
 
-static bool read_origins(struct arena *a, struct span text, const char ***out, struct err *err)
+static bool check_host(struct span text, struct err *err)
+{
+	for (size_t i = 0; i < text.n; i++)
+		if (text.p[i] == '/' || text.p[i] == '@' || text.p[i] <= ' ')
+			return err_set(err, ERR_CONFIG, "\"%.*s\" must be host or host:port",
+				SPAN_ARG(span_head(text, 100)));
+	return true;
+}
+
+static bool read_list(const struct option *o, struct arena *a, struct span text, const char ***out,
+	struct err *err)
 {
 	const char **list = arena_zalloc(a, sizeof(*list) * (MAX_ORIGINS + 1));
 	int n = 0;
@@ -371,7 +381,7 @@ static bool read_origins(struct arena *a, struct span text, const char ***out, s
 			continue;
 		if (n == MAX_ORIGINS)
 			return err_set(err, ERR_CONFIG, "has more than %d entries", MAX_ORIGINS);
-		if (!check_origin(one, err))
+		if (!(o->type == OPTION_HOSTS ? check_host(one, err) : check_origin(one, err)))
 			return false;
 		list[n] = arena_cstr(a, one);
 		if (list[n++] == NULL)
@@ -436,7 +446,8 @@ bool option_read(
 		*(int64_t *)member(o, base) = n;
 		return true;
 	case OPTION_ORIGINS:
-		return read_origins(a, text, member(o, base), err);
+	case OPTION_HOSTS:
+		return read_list(o, a, text, member(o, base), err);
 	default:
 		if (!check_text(o, text, err))
 			return false;
@@ -451,8 +462,8 @@ bool option_read(
 bool option_defaults(const struct option *table, struct arena *a, void *base, struct err *err)
 {
 	for (const struct option *o = table; o->path != NULL; o++) {
-		if (o->type == OPTION_ORIGINS) {
-			if (!read_origins(a, SPAN(""), member(o, base), err))
+		if (option_is_list(o)) {
+			if (!read_list(o, a, SPAN(""), member(o, base), err))
 				return false;
 		} else if (o->value != NULL) {
 			if (!option_read(o, a, span_of(o->value), base, err))
@@ -475,6 +486,7 @@ bool option_is_set(const struct option *o, const void *base)
 	case OPTION_WORKERS:
 	case OPTION_SIZE:
 	case OPTION_ORIGINS:
+	case OPTION_HOSTS:
 		return true;
 	case OPTION_DURATION:
 		return o->value != NULL || *(int *)member(o, base) > 0;
@@ -562,6 +574,7 @@ void option_write(const struct option *o, const void *base, struct buf *out)
 		write_number(o, *(const int64_t *)m, out);
 		break;
 	case OPTION_ORIGINS:
+	case OPTION_HOSTS:
 		write_origins(*(const char **const *)m, out);
 		break;
 	case OPTION_CHOICE:
@@ -602,6 +615,7 @@ const char *option_type_name(const struct option *o)
 	case OPTION_SIZE:
 		return "size";
 	case OPTION_ORIGINS:
+	case OPTION_HOSTS:
 		return "list";
 	default:
 		return "number";

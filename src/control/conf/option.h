@@ -28,6 +28,7 @@ enum option_type {
 	OPTION_SIZE,     /* int64_t, bytes */
 	OPTION_COUNT,    /* int64_t; -1: not given */
 	OPTION_ORIGINS,  /* const char **, NULL-terminated */
+	OPTION_HOSTS,    /* const char **, NULL-terminated: host or host:port */
 };
 
 struct option {
@@ -53,6 +54,12 @@ const char *option_section_help(struct span path); /* NULL: no such section */
 
 /* Fills the struct at `base` with the defaults. */
 bool option_defaults(const struct option *table, struct arena *a, void *base, struct err *err);
+
+/* Its value is a list of texts. */
+static inline bool option_is_list(const struct option *o)
+{
+	return o->type == OPTION_ORIGINS || o->type == OPTION_HOSTS;
+}
 
 /*
  * The member from one scalar's text; text without control characters. For OPTION_ORIGINS a

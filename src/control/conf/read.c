@@ -287,8 +287,7 @@ static bool read_map(
 			return fail_unknown(r, t, prefix, m);
 		o = find_option(t->table, path);
 		if (o != NULL) {
-			if (!(o->type == OPTION_ORIGINS ? read_list(r, t, o, m)
-							: read_value(r, t, o, m)))
+			if (!(option_is_list(o) ? read_list(r, t, o, m) : read_value(r, t, o, m)))
 				return false;
 			continue;
 		}

@@ -132,7 +132,7 @@ static void template_options(struct buf *out)
 			buf_printf(out, "\n## %s\n", o->help);
 		buf_printf(out, "%s%s%s:", live ? "" : "# ", in_section ? "  " : "",
 			last_part(o->path));
-		if (o->type == OPTION_ORIGINS)
+		if (option_is_list(o))
 			buf_append_cstr(out, " []");
 		else
 			buf_printf(out, " %s",

@@ -664,7 +664,7 @@ static void start_dial(struct http_call *call)
 	enter(call, HTTP_PHASE_CONNECT);
 	call->sent = false;
 	call->dial = dial_start(call->client->loop, call->client->resolver, call->origin->host,
-		call->origin->port, timeout_ms, &dial_events, call);
+		call->origin->port, timeout_ms, call->origin->public_only, &dial_events, call);
 	if (call->dial == NULL)
 		fail_later(call, HTTP_FAIL_MEMORY);
 }

@@ -21,7 +21,8 @@ struct http_origin {
 	char *host;
 	int port;
 	bool tls;
-	char *authority;                 /* Host field: "api.openai.com", "127.0.0.1:8000" */
+	bool public_only; /* a client named it: see dial_start. Set before the first call */
+	char *authority;  /* Host field: "api.openai.com", "127.0.0.1:8000" */
 	struct tls_context *tls_context; /* when tls; owned reference */
 	unsigned pool_id;                /* unique in the process */
 	int refs;

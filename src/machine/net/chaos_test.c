@@ -213,8 +213,8 @@ static void open_pair(enum kind kind, struct stream *pair[2])
 		accepted = dialled = NULL;
 		ls = listener_open(loop, "127.0.0.1:0", on_accept, NULL, NULL);
 		assert_non_null(ls);
-		assert_non_null(dial_start(
-			loop, NULL, "127.0.0.1", listener_port(ls), 10000, &dial_events, NULL));
+		assert_non_null(dial_start(loop, NULL, "127.0.0.1", listener_port(ls), 10000, false,
+			&dial_events, NULL));
 		while (accepted == NULL || dialled == NULL)
 			uv_run(&loop->uv, UV_RUN_ONCE);
 		listener_close(ls);

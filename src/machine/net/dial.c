@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include "machine/net/address.h"
 #include "machine/net/conn.h"
+#include "machine/net/guard.h"
 #include "machine/net/resolver.h"
 
 _Static_assert(sizeof(((struct stream *)0)->peer) >= ADDRESS_TEXT_BYTES, "a peer fits");
@@ -20,7 +21,7 @@ struct dial {
 	struct list attempts;
 	int timeout_ms, port;
 	int n, next; /* addresses, and the first one not tried */
-	bool resolved;
+	bool resolved, public_only;
 	enum dial_failure why;
 	struct err err;
 	struct address addresses[RESOLVER_MAX_ADDRESSES];
@@ -166,6 +167,18 @@ static void on_stagger(struct timer *t)
 	start_next(LIST_ITEM(t, struct dial, stagger));
 }
 
+/* The addresses are known: every one of them counts, not only the one that would answer. */
+static void connect_known(struct dial *d)
+{
+	for (int i = 0; d->public_only && i < d->n; i++) {
+		if (guard_is_public(&d->addresses[i]))
+			continue;
+		fail(d, DIAL_GUARD, ERR_FORBIDDEN, "its address is not a public one");
+		return;
+	}
+	start_next(d);
+}
+
 static void on_total(struct timer *t)
 {
 	struct dial *d = LIST_ITEM(t, struct dial, total);
@@ -206,7 +219,7 @@ static void on_resolved(struct resolver_query *q, const struct address *a, int n
 		return;
 	}
 	set_addresses(d, a, n);
-	start_next(d);
+	connect_known(d);
 }
 
 static void resolve(struct dial *d, struct resolver *r)
@@ -217,7 +230,7 @@ static void resolve(struct dial *d, struct resolver *r)
 	switch (resolver_ask(r, d->host, &d->query, found, &n)) {
 	case RESOLVER_KNOWN:
 		set_addresses(d, found, n);
-		start_next(d);
+		connect_known(d);
 		break;
 	case RESOLVER_ASKED:
 		break;
@@ -228,7 +241,7 @@ static void resolve(struct dial *d, struct resolver *r)
 }
 
 struct dial *dial_start(struct loop *l, struct resolver *r, const char *host, int port,
-	int timeout_ms, const struct dial_events *events, void *user)
+	int timeout_ms, bool public_only, const struct dial_events *events, void *user)
 {
 	size_t size = strlen(host) + 1;
 	struct dial *d = calloc(1, sizeof(*d) + size);
@@ -240,6 +253,7 @@ struct dial *dial_start(struct loop *l, struct resolver *r, const char *host, in
 	d->events = events;
 	d->user = user;
 	d->timeout_ms = timeout_ms;
+	d->public_only = public_only;
 	d->query.done = on_resolved;
 	list_init(&d->query.node);
 	list_init(&d->attempts);
@@ -251,7 +265,7 @@ struct dial *dial_start(struct loop *l, struct resolver *r, const char *host, in
 		d->resolved = true;
 		if (address_read_unix(&d->addresses[0], span_skip(span_of(host), 5))) {
 			d->n = 1;
-			start_next(d);
+			connect_known(d);
 		} else {
 			fail(d, DIAL_OTHER, ERR_UPSTREAM_UNREACHABLE, "no usable socket path");
 		}
@@ -261,7 +275,7 @@ struct dial *dial_start(struct loop *l, struct resolver *r, const char *host, in
 	if (address_read_ip(&d->addresses[0], span_of(host), port)) {
 		d->resolved = true;
 		d->n = 1;
-		start_next(d);
+		connect_known(d);
 	} else {
 		resolve(d, r);
 	}

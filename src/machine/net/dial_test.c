@@ -50,13 +50,15 @@ static void on_fail(void *user, enum dial_failure why, const struct err *err)
 
 static const struct dial_events events = {.done = on_done, .fail = on_fail};
 
+static bool public_only;
+
 static struct dial *dial(const char *host, int port, int timeout_ms)
 {
 	struct dial *d;
 
 	out = (struct outcome){0};
 	inside = true;
-	d = dial_start(loop, resolver, host, port, timeout_ms, &events, &out);
+	d = dial_start(loop, resolver, host, port, timeout_ms, public_only, &events, &out);
 	inside = false;
 	assert_non_null(d);
 	return d;
@@ -576,6 +578,23 @@ static void the_cache_is_bounded(void **state)
 
 #define DIAL_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+/* Every address of the name counts, not only the one that would answer. */
+static void a_guarded_dial_goes_to_public_addresses_only(void **state)
+{
+	static const char *const names[] = {"127.0.0.1", "::1", "unix:/tmp/x", "a.test"};
+
+	resolver_set_lookup(resolver, lookup);
+	answer = "8.8.8.8 10.0.0.1";
+	public_only = true;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		dial(names[i], 80, 1000);
+		probe_turns();
+		assert_int_equal(out.fail, 1);
+		assert_int_equal(out.why, DIAL_GUARD);
+	}
+	public_only = false;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -586,6 +605,7 @@ int main(void)
 		DIAL_TEST(a_refused_address_gives_way_to_the_next_at_once),
 		DIAL_TEST(a_silent_address_is_overtaken_after_250_ms),
 		DIAL_TEST(all_refused_is_refused),
+		DIAL_TEST(a_guarded_dial_goes_to_public_addresses_only),
 		DIAL_TEST(dials_can_be_cancelled_at_any_time),
 		DIAL_TEST(the_resolver_may_be_freed_in_a_report),
 		DIAL_TEST(the_system_resolves_localhost),

@@ -45,7 +45,7 @@ struct resolver;
 struct resolver *resolver_new(struct loop *l);
 void resolver_free(struct resolver *r);
 
-enum dial_failure { DIAL_DNS, DIAL_REFUSED, DIAL_TIMEOUT, DIAL_OTHER };
+enum dial_failure { DIAL_DNS, DIAL_REFUSED, DIAL_TIMEOUT, DIAL_GUARD, DIAL_OTHER };
 
 struct dial_events {
 	void (*done)(void *user, struct stream *s); /* connected; no events bound, reading paused */
@@ -56,8 +56,9 @@ struct dial_events {
  * Resolves and connects within timeout_ms in all. Addresses are tried in the resolver's order,
  * families alternating (RFC 8305): the next one is started when the last one failed or 250 ms
  * passed, the first to connect wins. `host` may be "unix:/path" (port ignored). Reports once, from
- * the loop. NULL without memory: nothing is reported.
+ * the loop. NULL without memory: nothing is reported. public_only, for hosts that a client named:
+ * fails (DIAL_GUARD) when any address of the host is not public, as guard.h has it.
  */
 struct dial *dial_start(struct loop *l, struct resolver *r, const char *host, int port,
-	int timeout_ms, const struct dial_events *events, void *user);
+	int timeout_ms, bool public_only, const struct dial_events *events, void *user);
 void dial_cancel(struct dial *d);

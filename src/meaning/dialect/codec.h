@@ -86,6 +86,7 @@ struct codec {
 	/* The whole answer, as one document. */
 	bool (*write_answer)(struct writing *w, const struct llm_message *m, struct buf *out);
 
+	unsigned url_media;   /* 1 << LLM_MEDIA_...: kinds that may be given by http(s) address */
 	enum llm_maker maker; /* whose opaque states are native here */
 	bool keeps;           /* write_event needs the texts of the message (Responses) */
 };
