@@ -36,6 +36,8 @@ struct exchange_env {
 	struct json_scratch scratch;
 	struct tls_context *media_tls; /* made when first needed */
 	struct buf out;                /* events that had to be rewritten, during one read */
+	char refused_id[ID_REQUEST_CHARS + 1]; /* of a request that could not be read */
+	struct http_field refused_fields[2];
 	struct exchange_meters *meters;
 	uint8_t random[512]; /* taken from the kernel in blocks, for ids */
 	size_t random_left;

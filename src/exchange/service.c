@@ -40,15 +40,20 @@ static void on_request(void *user, struct http_request *r)
 		local_answer(env, r, &m);
 }
 
-static void on_refuse(void *user, struct span target, const struct err *why, struct buf *body)
+static void on_refuse(void *user, struct span target, const struct err *why,
+	struct http_reply *reply, struct buf *body)
 {
 	struct exchange_env *env = user;
 	const struct dialect *d = endpoint_dialect(span_cut(&target, '?'), false);
-	char request_id[ID_REQUEST_CHARS + 1];
+	const char *request_id = env->refused_id;
 	struct id id;
 
 	exchange_make_id(env, &id);
-	id_write_request(&id, request_id);
+	id_write_request(&id, env->refused_id);
+	env->refused_fields[0] = (struct http_field){SPAN("x-request-id"), span_of(request_id)};
+	env->refused_fields[1] = (struct http_field){SPAN("request-id"), span_of(request_id)};
+	reply->fields = env->refused_fields;
+	reply->n = 2;
 	d->write_error(why, "router", request_id, NULL, NULL, body);
 	meters_local(env, NULL, NULL, request_id, err_row(why->code)->status, why);
 }

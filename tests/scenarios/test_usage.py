@@ -141,7 +141,8 @@ def test_refused_requests_have_their_access_line(gateway):
                gateway.get("/v1/nothing-here"), gateway.get("/v1/messages"), gateway.get("/v1/models")]
     with gateway.raw() as raw:
         raw.send(b"GET / HTTP/9\r\n\r\n")
-        raw.read_to_end()
+        _, fields, body = raw.read_answer()
+        assert fields["x-request-id"] == fields["request-id"] == json.loads(body)["error"]["request_id"]
     lines = gateway.access(5)
     assert [line["status"] for line in lines] == [401, 404, 405, 200, 400]
     assert [line["req_id"] for line in lines[:4]] == [got.headers["x-request-id"] for got in refused]

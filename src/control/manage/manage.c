@@ -164,7 +164,8 @@ static void on_request(void *user, struct http_request *r)
 	request_continue(r);
 }
 
-static void on_refuse(void *user, struct span target, const struct err *why, struct buf *body)
+static void on_refuse(void *user, struct span target, const struct err *why,
+	struct http_reply *reply, struct buf *body)
 {
 	manage_write_error(why, body);
 }

@@ -134,13 +134,13 @@ static void transmit(struct serve_conn *c, const struct span *v, int n)
 void answer_refuse(struct serve_conn *c, struct span target, bool bodyless, const struct err *why)
 {
 	struct http_server *s = c->server;
-	const struct http_reply reply = {
+	struct http_reply reply = {
 		.status = err_row(why->code)->status, .content_type = "application/json"};
 	struct span v[2];
 
 	buf_clear(&s->refusal);
 	if (s->service->refuse != NULL)
-		s->service->refuse(s->user, target, why, &s->refusal);
+		s->service->refuse(s->user, target, why, &reply, &s->refusal);
 	buf_clear(&s->out);
 	if (s->refusal.failed ||
 		!write_head(s, &s->out, &reply, FRAMING_LENGTH, s->refusal.n, false, 1)) {

@@ -30,14 +30,24 @@ struct http_server_limits {
 				      get 503 */
 };
 
+struct http_reply {
+	int status;
+	const struct http_field
+		*fields; /* beyond those the server writes: Date, Connection, length */
+	int n;
+	const char *content_type; /* NULL: no body type */
+};
+
 struct http_service {
 	/* The head is complete. Bind events and wait for the body, or answer. */
 	void (*request)(void *user, struct http_request *r);
 	/*
 	 * Writes the body of the server's own refusal (malformed, too large, timed out). target may
-	 * be empty when it was never read. Content type is application/json.
+	 * be empty when it was never read. The reply has status and type (application/json); fields
+	 * may be added, of memory that is good until the next call.
 	 */
-	void (*refuse)(void *user, struct span target, const struct err *why, struct buf *body);
+	void (*refuse)(void *user, struct span target, const struct err *why,
+		struct http_reply *reply, struct buf *body);
 };
 
 struct http_request_events {
@@ -47,14 +57,6 @@ struct http_request_events {
 	 */
 	void (*gone)(void *user, const struct err *why);
 	void (*drain)(void *user); /* request_pending fell to 0 again */
-};
-
-struct http_reply {
-	int status;
-	const struct http_field
-		*fields; /* beyond those the server writes: Date, Connection, length */
-	int n;
-	const char *content_type; /* NULL: no body type */
 };
 
 /* tls NULL: plain. The context can be exchanged for new connections. */
