@@ -8,11 +8,11 @@
 #define SNAPSHOT_ARENA_BYTES (16u << 20)
 #define MODEL_LIST_BYTES (16u << 20)
 
-static bool config_error(const struct conf *c, int line, struct err *err, const char *what,
-	const char *name, const char *hint)
+static bool config_error(const struct conf *c, int line, int column, struct err *err,
+	const char *what, const char *name, const char *hint)
 {
-	return err_set(err, ERR_CONFIG, "%s:%d: %s \"%s\"%s%s%s",
-		c->file != NULL ? c->file : "configuration", line, what, name,
+	return err_set(err, ERR_CONFIG, "%s:%d:%d: %s \"%s\"%s%s%s",
+		c->file != NULL ? c->file : "configuration", line, column, what, name,
 		hint != NULL ? "; did you mean \"" : "", hint != NULL ? hint : "",
 		hint != NULL ? "\"?" : "");
 }
@@ -44,16 +44,16 @@ static bool compile_origin(struct snapshot *s, const struct conf_provider *from,
 	const char *path;
 
 	if (url == NULL)
-		return config_error(s->conf, from->line, err, "base_url is missing for provider",
-			from->name, NULL);
+		return config_error(s->conf, from->line, from->column, err,
+			"base_url is missing for provider", from->name, NULL);
 	tls = context_for(from, span_of(url), system_tls, &why);
 	if (why.code == ERR_OK)
 		p->origin = http_origin_new(url, tls, &path, &why);
 	tls_context_unref(tls);
 	if (p->origin == NULL)
-		return err_set(err, ERR_CONFIG, "%s:%d: provider \"%s\": %s",
+		return err_set(err, ERR_CONFIG, "%s:%d:%d: provider \"%s\": %s",
 			s->conf->file != NULL ? s->conf->file : "configuration", from->line,
-			from->name, why.text);
+			from->column, from->name, why.text);
 	p->base_path = arena_copy(&s->arena, span_of(path));
 	while (p->base_path.n > 0 && p->base_path.p[p->base_path.n - 1] == '/')
 		p->base_path.n--;
@@ -68,8 +68,8 @@ static bool compile_provider(struct snapshot *s, const struct conf_provider *fro
 
 	p->type = provider_type_find(span_of(from->type));
 	if (p->type == NULL)
-		return config_error(c, from->line, err, "unknown provider type", from->type,
-			text_nearest(span_of(from->type), provider_type_names));
+		return config_error(c, from->line, from->column, err, "unknown provider type",
+			from->type, text_nearest(span_of(from->type), provider_type_names));
 	p->name = span_of(from->name);
 	p->api_key = span_of(from->api_key);
 	p->plain_head_ms = or_else(from->head_ms, c->plain_header_ms);
@@ -123,8 +123,9 @@ static bool set_price(const char *text, int64_t *price, const struct conf *c,
 		return true;
 	if (price_read(span_of(text), price, &why))
 		return true;
-	return err_set(err, ERR_CONFIG, "%s:%d: %s of model \"%s\": %s",
-		c->file != NULL ? c->file : "configuration", m->line, member, m->id, why.text);
+	return err_set(err, ERR_CONFIG, "%s:%d:%d: %s of model \"%s\": %s",
+		c->file != NULL ? c->file : "configuration", m->line, m->column, member, m->id,
+		why.text);
 }
 
 static const struct llm_model *find_under(
@@ -152,8 +153,8 @@ static bool override_model(struct snapshot *s, const struct conf_model *from, st
 	struct err why = {0};
 
 	if (!model_name_read(span_of(from->id), &name, &why))
-		return config_error(
-			c, from->line, err, "a model is named provider/model, not", from->id, NULL);
+		return config_error(c, from->line, from->column, err,
+			"a model is named provider/model, not", from->id, NULL);
 	m.price[0] = (struct llm_price){0, LLM_PRICE_UNKNOWN, LLM_PRICE_UNKNOWN, LLM_PRICE_UNKNOWN,
 		LLM_PRICE_UNKNOWN, LLM_PRICE_UNKNOWN, LLM_PRICE_UNKNOWN, LLM_PRICE_UNKNOWN};
 	p = snapshot_provider(s, name.provider);

@@ -67,7 +67,7 @@ def test_init_writes_a_file_that_is_valid_and_does_not_overwrite(tmp_path):
     ("workers: many\n", [":1:", "workers"]),
     ("workers: -1\n", [":1:", "workers"]),
     ("providers:\n  a: {typ: openai}\n", [":2:", "typ", "type"]),
-    ("providers:\n  a: {type: opnai, api_key: x}\n", [":2:", "opnai", "openai"]),
+    ("providers:\n  a: {type: opnai, api_key: x}\n", [":2:3:", "opnai", "openai"]),
     ("providers:\n  a: {type: compatible}\n", ["base_url"]),
     ("providers:\n  a: {type: openai, api_key: \"${NOT_SET_ANYWHERE}\"}\n", ["NOT_SET_ANYWHERE"]),
     ("models:\n  a/b: {input_price: \"-1\"}\n", [":2:", "input_price"]),

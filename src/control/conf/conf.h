@@ -28,7 +28,7 @@ struct conf_provider {
 	const char *ca_file;  /* NULL: the system's store */
 	bool enabled;         /* false: switched off in the file */
 	int connect_ms, head_ms, first_event_ms, idle_ms, total_ms; /* 0: the general ones */
-	int line;
+	int line, column; /* of the entry's name in the file */
 	struct conf_origin *origins;
 };
 
@@ -37,7 +37,7 @@ struct conf_model {
 	int64_t context_window, max_output; /* -1: as the catalogue has it */
 	const char *input_price, *output_price, *cached_price,
 		*caching_price; /* USD a million, or NULL */
-	int line;
+	int line, column;       /* of the entry's name in the file */
 	struct conf_origin *origins;
 };
 

@@ -323,7 +323,7 @@ static bool read_provider(struct reader *r, const struct yaml_node *m, struct co
 			"providers.%.*s: a mapping is expected, such as {type: openai, api_key: "
 			"\"${KEY}\"}",
 			SPAN_ARG(m->key));
-	*p = (struct conf_provider){.line = m->key_line};
+	*p = (struct conf_provider){.line = m->key_line, .column = m->key_column};
 	p->name = arena_cstr(&r->c->arena, m->key);
 	p->origins = read_defaults(provider_options, &r->c->arena, p, r->err);
 	if (p->name == NULL || p->origins == NULL)
@@ -349,7 +349,7 @@ static bool read_model(struct reader *r, const struct yaml_node *m, struct conf_
 		return fail_at(r, m->line, m->column,
 			"models.%.*s: a mapping is expected, such as {context_window: 131072}",
 			SPAN_ARG(span_head(m->key, 80)));
-	*model = (struct conf_model){.line = m->key_line};
+	*model = (struct conf_model){.line = m->key_line, .column = m->key_column};
 	model->id = arena_cstr(&r->c->arena, m->key);
 	model->origins = read_defaults(model_options, &r->c->arena, model, r->err);
 	if (model->id == NULL || model->origins == NULL)
