@@ -88,6 +88,13 @@ static void take_messages(struct ask *a, yyjson_val *messages)
 	}
 }
 
+void ask_set_model(struct ask *a, struct span model)
+{
+	a->asked_model = model;
+	a->model = script_split(model, &a->script_text);
+	a->seed = answer_hash(a->seed, a->model);
+}
+
 static void read_model(struct ask *a, yyjson_val *root, const char *missing)
 {
 	yyjson_val *v = yyjson_obj_get(root, "model");
@@ -96,9 +103,7 @@ static void read_model(struct ask *a, yyjson_val *root, const char *missing)
 		fail_set(&a->fail, 400, NULL, "model", "%s", missing);
 		return;
 	}
-	a->asked_model = str(v);
-	a->model = script_split(a->asked_model, &a->script_text);
-	a->seed = answer_hash(a->seed, a->model);
+	ask_set_model(a, str(v));
 }
 
 static void read_max(struct ask *a, yyjson_val *root, const char *name)
@@ -189,6 +194,131 @@ static void read_messages(struct ask *a, yyjson_val *root)
 	read_tools(a, root);
 }
 
+/* ---- Responses ---- */
+
+static void take_input(struct ask *a, yyjson_val *input)
+{
+	yyjson_arr_iter it;
+	yyjson_val *item;
+
+	if (yyjson_is_str(input)) {
+		take_text(a, input);
+		a->last_user = input;
+		return;
+	}
+	yyjson_arr_iter_init(input, &it);
+	while ((item = yyjson_arr_iter_next(&it)) != NULL) {
+		yyjson_val *role = yyjson_obj_get(item, "role"),
+			   *type = yyjson_obj_get(item, "type"),
+			   *content = yyjson_obj_get(item, "content");
+
+		if (!yyjson_is_obj(item) || (role == NULL && type == NULL)) {
+			fail_set(&a->fail, 400, "invalid_value", "input",
+				"Invalid 'input': each item is an object with a role or a type.");
+			return;
+		}
+		a->after_tool = yyjson_equals_str(type, "function_call_output");
+		take_content(a, a->after_tool ? yyjson_obj_get(item, "output") : content, 0);
+		if (yyjson_equals_str(role, "user"))
+			a->last_user = content;
+	}
+}
+
+static void read_responses(struct ask *a, yyjson_val *root)
+{
+	yyjson_val *input = yyjson_obj_get(root, "input"), *choice, *effort;
+
+	read_model(a, root, "you must provide a model parameter");
+	if (yyjson_is_str(yyjson_obj_get(root, "instructions")))
+		take_text(a, yyjson_obj_get(root, "instructions"));
+	if (!yyjson_is_str(input) && !yyjson_is_arr(input))
+		fail_set(&a->fail, 400, "missing_required_parameter", "input",
+			"Missing required parameter: 'input'.");
+	else
+		take_input(a, input);
+	read_max(a, root, "max_output_tokens");
+	read_stream(a, root);
+	read_tools(a, root);
+	choice = yyjson_obj_get(root, "tool_choice");
+	if (yyjson_equals_str(yyjson_obj_get(choice, "type"), "function") &&
+		yyjson_is_str(yyjson_obj_get(choice, "name"))) {
+		a->tool_forced = true;
+		a->tool_name = str(yyjson_obj_get(choice, "name"));
+	}
+	effort = yyjson_obj_get(yyjson_obj_get(root, "reasoning"), "effort");
+	a->thinking = yyjson_is_str(effort) && !yyjson_equals_str(effort, "none");
+}
+
+/* ---- Gemini ---- */
+
+static yyjson_val *either(yyjson_val *object, const char *camel, const char *snake)
+{
+	yyjson_val *v = yyjson_obj_get(object, camel);
+
+	return v != NULL ? v : yyjson_obj_get(object, snake);
+}
+
+static void take_contents(struct ask *a, yyjson_val *contents)
+{
+	yyjson_arr_iter it, parts;
+	yyjson_val *c, *p;
+
+	yyjson_arr_iter_init(contents, &it);
+	while ((c = yyjson_arr_iter_next(&it)) != NULL) {
+		yyjson_val *list = yyjson_obj_get(c, "parts");
+		bool model = yyjson_equals_str(yyjson_obj_get(c, "role"), "model");
+
+		a->after_tool = false;
+		take_content(a, list, 0);
+		yyjson_arr_iter_init(list, &parts);
+		while ((p = yyjson_arr_iter_next(&parts)) != NULL)
+			a->after_tool |= either(p, "functionResponse", "function_response") != NULL;
+		if (!model && !a->after_tool)
+			a->last_user = list;
+	}
+}
+
+static void read_function_calling(struct ask *a, yyjson_val *root)
+{
+	yyjson_val *config = either(either(root, "toolConfig", "tool_config"),
+		"functionCallingConfig", "function_calling_config");
+	yyjson_val *mode = yyjson_obj_get(config, "mode");
+	yyjson_val *names = either(config, "allowedFunctionNames", "allowed_function_names");
+	yyjson_val *tools = yyjson_obj_get(root, "tools"), *tool;
+	yyjson_arr_iter it;
+
+	yyjson_arr_iter_init(tools, &it);
+	while ((tool = yyjson_arr_iter_next(&it)) != NULL) {
+		yyjson_val *list = either(tool, "functionDeclarations", "function_declarations");
+
+		if (yyjson_arr_size(list) > 0)
+			a->tools = list;
+	}
+	a->tool_none = yyjson_equals_str(mode, "NONE");
+	a->tool_forced = yyjson_equals_str(mode, "ANY");
+	if (yyjson_arr_size(names) == 1 && yyjson_is_str(yyjson_arr_get_first(names)))
+		a->tool_name = str(yyjson_arr_get_first(names));
+}
+
+static void read_generate(struct ask *a, yyjson_val *root)
+{
+	yyjson_val *contents = yyjson_obj_get(root, "contents");
+	yyjson_val *config = either(root, "generationConfig", "generation_config");
+	yyjson_val *thinking = either(config, "thinkingConfig", "thinking_config");
+
+	take_content(a,
+		yyjson_obj_get(either(root, "systemInstruction", "system_instruction"), "parts"),
+		0);
+	if (yyjson_arr_size(contents) == 0)
+		fail_set(&a->fail, 400, NULL, NULL,
+			"* GenerateContentRequest.contents: contents is not specified");
+	else
+		take_contents(a, contents);
+	read_max(a, config, "maxOutputTokens");
+	a->thinking = yyjson_get_bool(either(thinking, "includeThoughts", "include_thoughts"));
+	read_function_calling(a, root);
+}
+
 static void read_embed(struct ask *a, yyjson_val *root)
 {
 	yyjson_val *v;
@@ -227,6 +357,10 @@ void ask_read(struct ask *a, enum op op, yyjson_val *root, const struct err *why
 		read_chat(a, root);
 	else if (op == OP_EMBED)
 		read_embed(a, root);
+	else if (op == OP_RESPONSES)
+		read_responses(a, root);
+	else if (op == OP_GENERATE)
+		read_generate(a, root);
 	else
 		read_messages(a, root);
 }
@@ -284,6 +418,8 @@ static struct ask_tool tool_of(yyjson_val *v)
 	schema = yyjson_obj_get(f, "parameters");
 	if (schema == NULL)
 		schema = yyjson_obj_get(f, "input_schema");
+	if (schema == NULL)
+		schema = yyjson_obj_get(f, "parametersJsonSchema");
 	return (struct ask_tool){yyjson_is_str(name) ? str(name) : SPAN("tool"), schema};
 }
 

@@ -11,7 +11,23 @@
 #include "machine/base/json.h"
 #include "sim/script.h"
 
-enum op { OP_CHAT, OP_EMBED, OP_MODELS, OP_MODEL, OP_MESSAGES, OP_COUNT_TOKENS, OP_UNKNOWN };
+enum op {
+	OP_CHAT,
+	OP_EMBED,
+	OP_MODELS,
+	OP_MODEL,
+	OP_MESSAGES,
+	OP_COUNT_TOKENS,
+	OP_RESPONSES,
+	OP_GENERATE,
+	OP_UNKNOWN
+};
+
+/* What is answered with a model's words. */
+static inline bool op_is_text(enum op op)
+{
+	return op == OP_CHAT || op == OP_MESSAGES || op == OP_RESPONSES || op == OP_GENERATE;
+}
 
 struct fail {
 	int status;               /* 0: nothing is wrong */
@@ -45,6 +61,8 @@ struct ask {
 
 /* Reads the parsed body (root may be NULL: the body was no JSON, and why says so). */
 void ask_read(struct ask *a, enum op op, yyjson_val *root, const struct err *why);
+/* For formats whose addresses name the model. */
+void ask_set_model(struct ask *a, struct span model);
 
 /* The last user text, its parts joined, appended to `out`. */
 void ask_user_text(const struct ask *a, struct buf *out);

@@ -368,6 +368,8 @@ static bool on_head(void *user, const struct http_head *head)
 		.anthropic_key = key.p != NULL,
 		.expect_continue = head->expect_continue,
 		.content_length = head->content_length};
+	if (key.p == NULL)
+		key = http_field(head, "x-goog-api-key");
 	if (key.p == NULL && span_starts_nocase(bearer, SPAN("bearer ")))
 		key = span_trim(span_skip(bearer, 7));
 	in->key = key;

@@ -39,6 +39,7 @@ struct sim {
 	struct last last;
 	struct job_plan *plan;
 	struct buf head, body, text, packed, filler[2]; /* answers are made here */
+	struct buf path;                                /* the model that an address names */
 	struct incoming now;                            /* the head being read, and its text */
 	struct buf now_text;
 	struct json_scratch json;

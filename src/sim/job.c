@@ -123,9 +123,10 @@ static void make_thinking(struct job *j, const struct ask *a)
 	int64_t n = a->thinking ? USUAL_THINKING_WORDS : 0;
 
 	j->reasoning_tokens = script_num(s, OPT_REASONING, 0);
-	if (a->op != OP_MESSAGES)
-		return;
-	if (script_has(s, OPT_REASONING))
+	/* Chat shows its thoughts when told to; the others, when asked to. */
+	if (a->op == OP_CHAT)
+		n = 0;
+	else if (script_has(s, OPT_REASONING))
 		n = script_num(s, OPT_REASONING, 0) / 2;
 	n = script_num(s, OPT_THINKING, n);
 	if (n > 0) {
@@ -212,7 +213,7 @@ struct job *job_new(
 	if (j->fail != NULL)
 		return j;
 	make_counts(j, a);
-	if (a->op == OP_CHAT || a->op == OP_MESSAGES) {
+	if (op_is_text(a->op)) {
 		make_thinking(j, a);
 		make_text(j, a);
 		make_stop(j);
@@ -341,7 +342,7 @@ int64_t job_output_tokens(const struct job *j)
 {
 	int64_t bytes = 0;
 
-	if (j->op != OP_CHAT && j->op != OP_MESSAGES)
+	if (!op_is_text(j->op))
 		return 0;
 	for (int i = 0; i < j->n_tools; i++)
 		bytes += (int64_t)(j->tools[i].name.n + j->tools[i].args.n);

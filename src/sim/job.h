@@ -29,7 +29,10 @@ struct format {
 	void (*error_event)(const struct job *j, struct buf *out);
 };
 
-extern const struct format format_openai, format_anthropic;
+extern const struct format format_openai, format_responses, format_anthropic, format_gemini;
+
+/* The error object that OpenAI's formats share. */
+void job_write_openai_error(const struct job *j, const struct fail *f, struct buf *out);
 
 enum part { PART_THINKING, PART_TEXT, PART_TOOLS, PART_DONE };
 enum phase { PHASE_HEAD, PHASE_CONTENT, PHASE_CLOSE, PHASE_OVER };
@@ -73,7 +76,8 @@ struct job {
 	int64_t stop_at;   /* events; -1: no stop */
 	enum after stop_how;
 	bool stop_with_error;
-	int64_t due_ms; /* of the next content event */
+	int64_t due_ms;   /* of the next content event */
+	int64_t sequence; /* number of the next event (Responses) */
 };
 
 /* Memory for making jobs; one is enough. */

@@ -77,8 +77,13 @@ static void write_calls(const struct job *j, struct buf *out)
 static void write_chat(const struct job *j, struct buf *out)
 {
 	write_head(j, "\",\"object\":\"chat.completion\",", out);
-	buf_append(out, SPAN(",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\","
-			     "\"content\":"));
+	buf_append(out, SPAN(",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\","));
+	if (j->thinking.words > 0) {
+		buf_append(out, SPAN("\"reasoning_content\":"));
+		answer_whole(&j->thinking, out);
+		buf_append_char(out, ',');
+	}
+	buf_append(out, SPAN("\"content\":"));
 	if (j->n_tools > 0)
 		write_calls(j, out);
 	else
@@ -208,7 +213,9 @@ static bool stream_content(struct job *j, struct buf *out)
 	if (j->part == PART_TOOLS) {
 		tool_delta(j, out);
 	} else {
-		buf_append(out, SPAN("{\"index\":0,\"delta\":{\"content\":"));
+		buf_append(out, j->part == PART_THINKING
+					? SPAN("{\"index\":0,\"delta\":{\"reasoning_content\":")
+					: SPAN("{\"index\":0,\"delta\":{\"content\":"));
 		job_write_piece(j, out);
 		if (script_is(j->script, OPT_TOOL_CALLS_NULL))
 			buf_append(out, SPAN(",\"tool_calls\":null"));
@@ -271,7 +278,7 @@ static void write_or_null(struct buf *out, const char *cstr)
 		text_json_string(out, span_of(cstr));
 }
 
-static void write_error(const struct job *j, const struct fail *f, struct buf *out)
+void job_write_openai_error(const struct job *j, const struct fail *f, struct buf *out)
 {
 	const struct script *s = j->script;
 
@@ -299,7 +306,7 @@ static void error_event(const struct job *j, struct buf *out)
 		.status = 500, .message = "The server had an error while processing your request."};
 
 	buf_append_cstr(out, "data: ");
-	write_error(j, &f, out);
+	job_write_openai_error(j, &f, out);
 	buf_append_cstr(out, "\n\n");
 }
 
@@ -313,6 +320,6 @@ const struct format format_openai = {
 	.open = stream_open,
 	.content = stream_content,
 	.close = stream_close,
-	.error = write_error,
+	.error = job_write_openai_error,
 	.error_event = error_event,
 };

@@ -8,16 +8,37 @@ struct route {
 	struct span path; /* without /v1 */
 	enum http_method method;
 	enum op op;
-	bool anthropic;
+	const struct format *format;
 };
 
 static const struct route routes[] = {
-	{SPAN("/chat/completions"), HTTP_POST, OP_CHAT, false},
-	{SPAN("/embeddings"), HTTP_POST, OP_EMBED, false},
-	{SPAN("/messages"), HTTP_POST, OP_MESSAGES, true},
-	{SPAN("/messages/count_tokens"), HTTP_POST, OP_COUNT_TOKENS, true},
-	{SPAN("/models"), HTTP_GET, OP_MODELS, false},
+	{SPAN("/chat/completions"), HTTP_POST, OP_CHAT, &format_openai},
+	{SPAN("/responses"), HTTP_POST, OP_RESPONSES, &format_responses},
+	{SPAN("/embeddings"), HTTP_POST, OP_EMBED, &format_openai},
+	{SPAN("/messages"), HTTP_POST, OP_MESSAGES, &format_anthropic},
+	{SPAN("/messages/count_tokens"), HTTP_POST, OP_COUNT_TOKENS, &format_anthropic},
+	{SPAN("/models"), HTTP_GET, OP_MODELS, &format_openai},
 };
+
+/* Gemini's addresses end in a model and what to do with it, whatever stands before. */
+static bool is_generate(struct span path, struct span *model, bool *stream)
+{
+	ptrdiff_t colon = span_find_last_char(path, ':'), models;
+	struct span method;
+
+	if (colon < 0)
+		return false;
+	method = span_skip(path, (size_t)colon + 1);
+	path = span_head(path, (size_t)colon);
+	*stream = span_is(method, "streamGenerateContent");
+	if (!*stream && !span_is(method, "generateContent"))
+		return false;
+	models = span_find(path, SPAN("/models/"));
+	if (models < 0)
+		return false;
+	*model = span_skip(path, (size_t)models + 8);
+	return model->n > 0;
+}
 
 static struct span without_version(struct span path)
 {
@@ -28,9 +49,14 @@ static struct span without_version(struct span path)
 static enum op route(const struct incoming *in, const struct format **format, struct fail *fail)
 {
 	struct span path = without_version(in->path);
-	bool anthropic = in->anthropic_version || in->anthropic_key;
+	bool anthropic = in->anthropic_version || in->anthropic_key, stream;
+	struct span model;
 
 	*format = anthropic ? &format_anthropic : &format_openai;
+	if (in->method == HTTP_POST && is_generate(in->path, &model, &stream)) {
+		*format = &format_gemini;
+		return OP_GENERATE;
+	}
 	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
 		const struct route *r = &routes[i];
 
@@ -42,7 +68,7 @@ static enum op route(const struct incoming *in, const struct format **format, st
 			return OP_UNKNOWN;
 		}
 		if (r->op != OP_MODELS)
-			*format = r->anthropic ? &format_anthropic : &format_openai;
+			*format = r->format;
 		return r->op;
 	}
 	if (span_starts(path, SPAN("/models/")) && in->method == HTTP_GET)
@@ -109,10 +135,36 @@ static void enter_bill(
 	e->started_wall_ms = j->started_ms + sim->wall_offset_ms;
 }
 
+static int hex(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c = (char)(c | 0x20);
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Percent-encoding (RFC 3986 2.1) undone, in the simulator's buffer for texts. */
+static struct span decode(struct sim *sim, struct span text)
+{
+	buf_clear(&sim->path);
+	for (size_t i = 0; i < text.n; i++) {
+		char c = text.p[i];
+
+		if (c == '%' && i + 2 < text.n && hex(text.p[i + 1]) >= 0 &&
+			hex(text.p[i + 2]) >= 0) {
+			c = (char)(hex(text.p[i + 1]) << 4 | hex(text.p[i + 2]));
+			i += 2;
+		}
+		buf_append_char(&sim->path, c);
+	}
+	return buf_span(&sim->path);
+}
+
 static void read_ask(struct caller *c, struct ask *a, enum op op, const struct incoming *in,
 	struct span body, yyjson_doc **doc)
 {
 	struct err err = {0};
+	struct span model;
 
 	if (op == OP_MODEL) {
 		ask_read(a, op, NULL, NULL);
@@ -124,9 +176,11 @@ static void read_ask(struct caller *c, struct ask *a, enum op op, const struct i
 		a->op = op;
 		return;
 	}
-	if (op == OP_CHAT || op == OP_EMBED || op == OP_MESSAGES || op == OP_COUNT_TOKENS)
+	if (op_is_text(op) || op == OP_EMBED || op == OP_COUNT_TOKENS)
 		*doc = json_read(&c->sim->json, body, &err);
 	ask_read(a, op, *doc != NULL ? yyjson_doc_get_root(*doc) : NULL, &err);
+	if (op == OP_GENERATE && is_generate(in->path, &model, &a->stream))
+		ask_set_model(a, decode(c->sim, model));
 }
 
 /* The script as the body's first bytes have it, in the model's name. */

@@ -84,6 +84,7 @@ static bool sim_init(struct sim *sim, const char *cert, const char *key, struct 
 	last_init(&sim->last);
 	buf_init(&sim->head, MAX_HEAD_BYTES);
 	buf_init(&sim->body, MAX_ANSWER_BYTES);
+	buf_init(&sim->path, 65536);
 	buf_init(&sim->text, MAX_ANSWER_BYTES);
 	buf_init(&sim->packed, MAX_ANSWER_BYTES);
 	buf_init(&sim->filler[0], MAX_HEAD_BYTES);
@@ -124,6 +125,7 @@ static void sim_done(struct sim *sim)
 	free(sim->json.mem);
 	buf_done(&sim->head);
 	buf_done(&sim->body);
+	buf_done(&sim->path);
 	buf_done(&sim->text);
 	buf_done(&sim->packed);
 	buf_done(&sim->filler[0]);
