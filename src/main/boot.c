@@ -334,7 +334,8 @@ int boot_serve(const struct serve_options *o)
 		return CLI_DONE;
 	}
 	if (o->dev) {
-		dev_banner(&p.dev, listen_address(&p), worker_port(p.workers[0]), p.tls != NULL);
+		dev_banner(&p.dev, o->program, listen_address(&p), worker_port(p.workers[0]),
+			p.tls != NULL);
 	} else {
 		struct log_field f[2] = {LOG_FIELD_TEXT("listen", span_of(listen_address(&p))),
 			LOG_FIELD_INT("port", worker_port(p.workers[0]))};

@@ -174,7 +174,7 @@ bool dev_first_keys(struct dev *d, struct sys *sys, struct ingest *ingest, struc
 	return f.had_keys || (auth_add(auth, &f.rows[0], err) && auth_add(auth, &f.rows[1], err));
 }
 
-void dev_banner(struct dev *d, const char *listen, int port, bool tls)
+void dev_banner(struct dev *d, const char *program, const char *listen, int port, bool tls)
 {
 	struct span host = {NULL, 0};
 	const char *scheme = tls ? "https" : "http";
@@ -197,8 +197,9 @@ void dev_banner(struct dev *d, const char *listen, int port, bool tls)
 			d->manage_key, d->inference_key, scheme, SPAN_ARG(host), port,
 			d->inference_key);
 	} else {
-		printf("The keys were shown at the first start. A new one: sluice keys create "
-		       "--name NAME\n\n");
+		printf("The keys were shown at the first start. A new one: %s keys create "
+		       "--name NAME\n\n",
+			program);
 	}
 	fflush(stdout);
 	hash_wipe(d->manage_key, sizeof(d->manage_key));

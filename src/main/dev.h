@@ -22,6 +22,7 @@ bool dev_start_sim(struct dev *d, const char *program, struct err *err);
 /* Makes a management and an inference key where the store has none. */
 bool dev_first_keys(struct dev *d, struct sys *sys, struct ingest *ingest, struct auth_table *auth,
 	struct err *err);
-void dev_banner(struct dev *d, const char *listen, int port, bool tls);
+/* program: how this one was called, for the commands it names. */
+void dev_banner(struct dev *d, const char *program, const char *listen, int port, bool tls);
 void dev_reap(struct dev *d, struct log *log); /* after SIGCHLD */
 void dev_stop(struct dev *d);

@@ -188,6 +188,7 @@ def test_the_second_start_shows_no_keys(tmp_path):
     os.remove(dev.out_path)
     dev = Dev(tmp_path)
     assert inference not in dev.out() and "inference key" not in dev.out()
+    assert f"{kit.BINARY} keys create --name" in dev.out()  # as it was called: it may not be in the PATH
     got = requests.post(dev.url + "/v1/chat/completions", json=kit.chat(), timeout=10,
                         headers={"Authorization": f"Bearer {inference}"})
     assert got.status_code == 200
