@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "exchange/exchange.h"
 #include <assert.h>
+#include "machine/base/text.h"
 #include "state/ledger/price.h"
 
 /* Without a tokenizer: bytes by three is more than a provider counts in usual text, less than its
@@ -127,9 +128,9 @@ static void fill_row(const struct exchange *x, struct request_row *row)
 		.first_token_us = x->first_us != 0 ? x->first_us - x->start_us : -1,
 		.overhead_us = x->overhead_us,
 		.op = span_of(llm_op_name(x->endpoint->op)),
-		.model_asked = span_head(x->facts.model, 256),
+		.model_asked = text_head(x->facts.model, 256),
 		.provider = x->provider != NULL ? x->provider->name : (struct span){NULL, 0},
-		.model_served = span_head(x->name.full, 256),
+		.model_served = text_head(x->name.full, 256),
 		.user_id = x->meta.user_id,
 		.trace_id = x->meta.trace_id,
 		.tags = x->meta.tags,

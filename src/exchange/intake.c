@@ -6,7 +6,6 @@
 
 #define MAX_HEADER_EXTRAS 32
 #define MAX_HEADER_EXTRA_BYTES 1024
-#define MAX_HEADER_EXTRAS_BYTES 65536 /* of all, as the record holds them */
 
 bool intake_identify(struct exchange_env *env, const struct http_head *head, bool absent_ok,
 	bool *found, struct auth_identity *who, struct err *err)
@@ -66,6 +65,27 @@ static bool has_member(struct span object, const char *key)
 	return false;
 }
 
+/*
+ * A field's value as text that can be stored. RFC 9110 section 5.5: what is not US-ASCII was
+ * ISO-8859-1 once; most clients send UTF-8, some still that.
+ */
+static struct span field_text(struct span value, char out[2 * MAX_HEADER_EXTRA_BYTES])
+{
+	size_t n = 0;
+
+	if (text_is_utf8(value))
+		return text_head(value, MAX_HEADER_EXTRA_BYTES);
+	value = span_head(value, MAX_HEADER_EXTRA_BYTES);
+	for (size_t i = 0; i < value.n; i++) {
+		unsigned char c = (unsigned char)value.p[i];
+
+		if (c >= 0x80)
+			out[n++] = (char)(0xc0 | c >> 6);
+		out[n++] = (char)(c >= 0x80 ? 0x80 | (c & 0x3f) : c);
+	}
+	return (struct span){out, n};
+}
+
 /* The X-Requesty-<Name> fields as a JSON object; of two with one name the first counts. */
 static void write_dimensions(const struct http_head *head, struct buf *b)
 {
@@ -76,7 +96,7 @@ static void write_dimensions(const struct http_head *head, struct buf *b)
 	for (int i = 0; i < head->n && n < MAX_HEADER_EXTRAS; i++) {
 		struct span name = head->fields[i].name;
 		size_t before = b->n;
-		char dimension[64];
+		char dimension[64], text[2 * MAX_HEADER_EXTRA_BYTES];
 		bool twice;
 
 		if (!span_starts_nocase(name, prefix))
@@ -93,7 +113,7 @@ static void write_dimensions(const struct http_head *head, struct buf *b)
 			buf_append_char(b, ',');
 		text_json_string(b, span_of(dimension));
 		buf_append_char(b, ':');
-		text_json_string(b, span_head(head->fields[i].value, MAX_HEADER_EXTRA_BYTES));
+		text_json_string(b, field_text(head->fields[i].value, text));
 	}
 	buf_append_char(b, '}');
 }
@@ -104,12 +124,12 @@ static struct span read_dimensions(struct exchange *x, const struct http_head *h
 	struct span made = {NULL, 0};
 	struct buf b;
 
-	buf_init(&b, MAX_HEADER_EXTRAS_BYTES);
+	buf_init(&b, RECORD_MAX_TEXT_BYTES);
 	write_dimensions(head, &b);
 	if (b.failed)
 		err_set(&x->err, ERR_BAD_REQUEST,
 			"The X-Requesty-* fields are over %d bytes together, written as JSON",
-			MAX_HEADER_EXTRAS_BYTES);
+			RECORD_MAX_TEXT_BYTES);
 	else if (b.n > 2)
 		made = arena_copy(&x->arena, buf_span(&b));
 	buf_done(&b);
@@ -119,11 +139,12 @@ static struct span read_dimensions(struct exchange *x, const struct http_head *h
 static void read_attribution(struct exchange *x, const struct http_head *head)
 {
 	struct span referer = http_field(head, "http-referer"), title = http_field(head, "x-title");
+	char text[2 * MAX_HEADER_EXTRA_BYTES];
 
 	if (referer.n > 0)
-		x->referer = arena_copy(&x->arena, span_head(referer, MAX_HEADER_EXTRA_BYTES));
+		x->referer = arena_copy(&x->arena, field_text(referer, text));
 	if (title.n > 0)
-		x->title = arena_copy(&x->arena, span_head(title, MAX_HEADER_EXTRA_BYTES));
+		x->title = arena_copy(&x->arena, field_text(title, text));
 	x->headers_extra = read_dimensions(x, head);
 }
 
@@ -283,7 +304,7 @@ enum move step_receive(struct exchange *x)
 }
 
 /* The body's `extra` and the X-Requesty-* fields in one object; the body wins. */
-static void merge_extra(struct exchange *x)
+static bool merge_extra(struct exchange *x)
 {
 	struct span extra = x->meta.extra;
 	struct json_member m;
@@ -291,11 +312,17 @@ static void merge_extra(struct exchange *x)
 	struct buf b;
 	bool some;
 
+	if (extra.n + x->headers_extra.n > RECORD_MAX_TEXT_BYTES) {
+		err_param(&x->err, "requesty.extra");
+		return err_set(&x->err, ERR_BAD_REQUEST,
+			"'requesty.extra' and the X-Requesty-* fields are over %d bytes together",
+			RECORD_MAX_TEXT_BYTES);
+	}
 	if (x->headers_extra.n == 0)
-		return;
+		return true;
 	if (extra.n < 2) {
 		x->meta.extra = x->headers_extra;
-		return;
+		return true;
 	}
 	some = json_next(extra, &at, &m);
 	buf_init(&b, extra.n + x->headers_extra.n);
@@ -315,6 +342,7 @@ static void merge_extra(struct exchange *x)
 	x->meta.extra = arena_copy(&x->arena, buf_span(&b));
 	x->arena.failed |= b.failed;
 	buf_done(&b);
+	return true;
 }
 
 /* Bytes of all text values: what a prompt is made of, whatever its format. Depth is bounded by
@@ -375,7 +403,8 @@ enum move step_decode(struct exchange *x)
 		return MOVE_FAIL;
 	if (x->meta.user_id.n == 0)
 		x->meta.user_id = x->facts.user;
-	merge_extra(x);
+	if (!merge_extra(x))
+		return MOVE_FAIL;
 	if (x->arena.failed) {
 		err_set(&x->err, ERR_NO_MEMORY, NULL);
 		return MOVE_FAIL;

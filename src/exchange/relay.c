@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "exchange/exchange.h"
 #include <assert.h>
+#include "machine/base/text.h"
 
 #define LINGER_MS 1000
 #define MIN_PROGRESS_BYTES 4096 /* within idle_ms, where no event is completed */
@@ -90,7 +91,8 @@ static void keep_fields(struct exchange *x, const struct http_head *head)
 
 	if (id.n == 0)
 		id = http_field(head, "request-id");
-	x->upstream_id = arena_copy(&x->arena, span_head(id, 128));
+	if (text_is_utf8(id))
+		x->upstream_id = arena_copy(&x->arena, text_head(id, 128));
 	for (int i = 0; i < head->n && x->n_passed < max; i++) {
 		const struct http_field *f = &head->fields[i];
 

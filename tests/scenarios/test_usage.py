@@ -167,13 +167,31 @@ def test_labels_of_body_and_head_are_one_object(gateway):
     assert [json.loads(row) for row in rows[1:]] == [{"branch": "main", "ai_agent": "cc"}] * 2
 
 
-def test_labels_that_cannot_be_kept_are_refused(gateway):
-    """X-Requesty-* fields that are too large as JSON are 400, not left out in silence."""
-    fields = {f"X-Requesty-F{n}": "\\" * 1024 for n in range(29)}
-    assert gateway.post("/v1/chat/completions", kit.chat(), headers=gateway.headers(**fields)).status_code == 200
-    fields = [f"X-Requesty-F{n}: ".encode() + b"\xff" * 1000 for n in range(29)]
+def test_labels_are_text_whatever_bytes_came(gateway):
+    """Fields that are no UTF-8 are ISO-8859-1; long ones are cut between characters: each row can be read."""
+    fields = [b"X-Title: caf\xe9", b"HTTP-Referer: " + "h\u00e9".encode() * 2000, b"X-Requesty-User: J\xf6rg"]
+    fields += [b"X-Requesty-F%d: " % n + b"\xff" * 800 for n in range(28)]
     with gateway.raw() as raw:
-        request = gateway.raw_request("/v1/chat/completions", kit.chat())
+        request = gateway.raw_request("/v1/chat/completions", kit.chat("sim/" + "\u00e9" * 200))
         raw.send(request.replace(b"\r\n", b"\r\n" + b"\r\n".join(fields) + b"\r\n", 1))
         status, _, body = raw.read_answer()
-    assert status == 400 and b"X-Requesty" in body, body[:300]
+    assert status == 200, body[:300]
+    row = gateway.rows()[0]
+    assert row["title"] == "caf\u00e9" and row["referer"] == ("h\u00e9" * 400)[:len(row["referer"])]
+    assert len(row["referer"].encode()) in (1023, 1024)
+    extra = json.loads(row["extra"])
+    assert extra["user"] == "J\u00f6rg" and extra["f27"] == "\u00ff" * 800
+
+
+def test_labels_that_cannot_be_kept_are_refused(gateway):
+    """Labels that are too large for the record are 400 and named, not left out in silence."""
+    body = '{"model":"sim/echo","messages":[],"requesty":{"extra":{%s}}}' % ",".join(
+        '"k%d":"%s"' % (n, "\\u0001" * 1000) for n in range(12))
+    got = gateway.post("/v1/chat/completions", body)
+    assert got.status_code == 400 and got.json()["error"]["param"] == "requesty.extra"
+    many = {f"X-Requesty-F{n}": '"' * 1000 for n in range(25)}
+    half = {f"k{n}": "\\" * 1000 for n in range(25)}
+    got = gateway.post("/v1/chat/completions", kit.chat(requesty={"extra": half}), headers=gateway.headers(**many))
+    assert got.status_code == 400 and "X-Requesty" in got.json()["error"]["message"]
+    assert gateway.post("/v1/chat/completions", kit.chat(), headers=gateway.headers(**many)).status_code == 200
+    assert len(json.loads(gateway.rows(3)[-1]["extra"])) == 25

@@ -111,6 +111,15 @@ static bool escape_one(struct buf *b, unsigned char c)
 	}
 }
 
+struct span text_head(struct span s, size_t n)
+{
+	if (s.n <= n)
+		return s;
+	while (n > 0 && ((unsigned char)s.p[n] & 0xc0) == 0x80)
+		n--;
+	return span_head(s, n);
+}
+
 bool text_json_string(struct buf *b, struct span s)
 {
 	const unsigned char *p = (const unsigned char *)s.p;

@@ -18,6 +18,9 @@ size_t text_write_u64(char out[20], uint64_t v);
 /* Well-formed UTF-8 as RFC 3629 has it (no surrogates, no overlong form). */
 bool text_is_utf8(struct span s);
 
+/* At most the first n bytes, and no part of a character at their end. */
+struct span text_head(struct span s, size_t n);
+
 /* A JSON string with its quotes. Bytes that are not UTF-8 become U+FFFD. RFC 8259 section 7. */
 bool text_json_string(struct buf *b, struct span s);
 

@@ -74,9 +74,19 @@ static void hex_goes_both_ways(void **state)
 	assert_false(text_unhex(bytes, 2, SPAN("0aFg")));
 }
 
+static void a_head_ends_between_characters(void **state)
+{
+	const struct span s = SPAN("a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80");
+	const size_t ends[] = {0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10, 10};
+
+	for (size_t n = 0; n < sizeof(ends) / sizeof(ends[0]); n++)
+		assert_int_equal(text_head(s, n).n, ends[n]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_head_ends_between_characters),
 		cmocka_unit_test(reads_numbers_exactly),
 		cmocka_unit_test(knows_utf8),
 		cmocka_unit_test(escapes_for_json),

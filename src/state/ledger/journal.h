@@ -34,6 +34,8 @@ void journal_flush(struct journal *j);
 bool journal_ok(const struct journal *j);
 uint64_t journal_bytes(const struct journal *j); /* written since open; any thread */
 
+#define RECORD_MAX_TEXT_BYTES 65535 /* of one text; a longer one is left out whole */
+
 /* Payload <-> row; pure. Reading borrows from the bytes. false: malformed. */
 bool record_write(const struct request_row *r, bool final, struct buf *out);
 bool record_read(struct span payload, struct request_row *r, bool *final);

@@ -8,9 +8,6 @@
  * added behind the others, with a new version.
  */
 #define RECORD_VERSION 1
-/* A request's extra: 32 members of 64 + 1024 bytes and their quotes. */
-#define MAX_TEXT_BYTES 40000
-
 enum record_kind { RECORD_CHECKPOINT = 1, RECORD_FINAL = 2 };
 
 static char *put_bytes(char *to, const void *from, size_t n)
@@ -36,7 +33,7 @@ static char *put_text(char *to, struct span s)
 /* Cut JSON would be none: what is too long is left out whole. */
 static struct span bounded(struct span s)
 {
-	return s.n <= MAX_TEXT_BYTES ? s : (struct span){NULL, 0};
+	return s.n <= RECORD_MAX_TEXT_BYTES ? s : (struct span){NULL, 0};
 }
 
 bool record_write(const struct request_row *r, bool final, struct buf *out)

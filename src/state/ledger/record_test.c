@@ -61,13 +61,13 @@ static void texts_are_bounded(void **state)
 
 	memset(text, 'x', sizeof(text));
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
-		*texts[i] = span_from(text, 40000);
+		*texts[i] = span_from(text, RECORD_MAX_TEXT_BYTES);
 	buf_init(&b, 1 << 20);
 	assert_true(record_write(&in, true, &b));
 	assert_true(b.n < JOURNAL_MAX_PAYLOAD);
 	assert_true(record_read(buf_span(&b), &out, &final));
 	assert_true(span_eq(out.extra, in.extra));
-	for (size_t n = 40001; n <= sizeof(text); n += 5333) {
+	for (size_t n = RECORD_MAX_TEXT_BYTES + 1; n <= sizeof(text); n += 1117) {
 		in.extra = span_from(text, n);
 		buf_clear(&b);
 		assert_true(record_write(&in, true, &b));
