@@ -110,6 +110,12 @@ struct span exchange_cost_text(const struct exchange *x, const struct llm_usage 
 	return price_write(nusd, out);
 }
 
+bool exchange_is_full(const struct exchange_env *env, int64_t more)
+{
+	return env->buffered_bytes + http_server_pending(env->server) + more >
+	       env->max_buffered_bytes;
+}
+
 void exchange_make_id(struct exchange_env *env, struct id *id)
 {
 	struct sys *sys = env->loop->sys;

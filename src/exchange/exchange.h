@@ -133,6 +133,8 @@ void exchange_free(struct exchange *x);
 /* The decimal text of what `u` costs, or {NULL, 0} when the price is not known. */
 struct span exchange_cost_text(const struct exchange *x, const struct llm_usage *u, char out[32]);
 
+/* Bodies and answers held, and what clients have not taken yet, with `more` bytes are too much. */
+bool exchange_is_full(const struct exchange_env *env, int64_t more);
 /* Keeps env->buffered_bytes true after body or held grew or went. */
 void exchange_count_bytes(struct exchange *x);
 

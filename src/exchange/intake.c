@@ -169,7 +169,7 @@ static bool admit(struct exchange_env *env, const struct http_head *head, struct
 	if (!journal_ok(env->journal))
 		return err_set(
 			err, ERR_OVERLOADED, "The gateway cannot write its records at the moment");
-	if (env->buffered_bytes + length > env->max_buffered_bytes)
+	if (exchange_is_full(env, length))
 		return err_set(err, ERR_OVERLOADED,
 			"The gateway holds as many bodies as its memory limit allows");
 	return true;
@@ -194,7 +194,7 @@ static void on_body(void *user, struct span bytes)
 		return;
 	}
 	exchange_count_bytes(x);
-	if (x->env->buffered_bytes > x->env->max_buffered_bytes) {
+	if (exchange_is_full(x->env, 0)) {
 		err_set(&x->err, ERR_OVERLOADED,
 			"The gateway holds as many bodies as its memory limit allows");
 		exchange_fail(x);

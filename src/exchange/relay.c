@@ -361,7 +361,7 @@ static void after_events(struct exchange *x)
 /* Small streams are let be: it is the large event that fills the memory. */
 static bool is_over_memory(const struct exchange *x)
 {
-	return x->buffered > MAX_OUT_BYTES && x->env->buffered_bytes > x->env->max_buffered_bytes &&
+	return x->buffered > MAX_OUT_BYTES && exchange_is_full(x->env, 0) &&
 	       x->err.code == ERR_OK && !x->tap->terminal;
 }
 
@@ -476,7 +476,8 @@ static void hold(struct exchange *x, struct span bytes)
 		trickles(x);
 	} else if (buf_append(&x->held, bytes)) {
 		exchange_count_bytes(x);
-		if (x->env->buffered_bytes <= x->env->max_buffered_bytes)
+		if (x->env->buffered_bytes <= x->env->max_buffered_bytes &&
+			(x->held.n < MAX_OUT_BYTES || !exchange_is_full(x->env, 0)))
 			return;
 		err_set(&x->err, ERR_OVERLOADED, TOO_MUCH_HELD);
 	} else if (x->held.n + bytes.n > x->held.max_bytes) {

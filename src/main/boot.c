@@ -198,6 +198,21 @@ static bool start(struct process *p, struct err *err)
 
 /* ---- reload ---- */
 
+static bool differs(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a != b : strcmp(a, b) != 0;
+}
+
+/* What is made at start from these is not made again. */
+static bool is_bound_to_start(const struct conf *was, const struct conf *is)
+{
+	return differs(was->data_dir, is->data_dir) || differs(was->listen, is->listen) ||
+	       differs(was->log_level, is->log_level) || differs(was->log_format, is->log_format) ||
+	       differs(was->log_file, is->log_file) || was->workers != is->workers ||
+	       was->durability_power != is->durability_power ||
+	       (was->tls_cert == NULL) != (is->tls_cert == NULL);
+}
+
 static void reload(struct process *p)
 {
 	struct err err = {0};
@@ -217,12 +232,11 @@ static void reload(struct process *p)
 		complain(p, "reload_failed", &err);
 		return;
 	}
-	/* These are bound to what was made at start. */
-	if (strcmp(made->conf->data_dir, p->snapshot->conf->data_dir) != 0 ||
-		strcmp(made->conf->listen, p->snapshot->conf->listen) != 0 ||
-		made->conf->workers != p->snapshot->conf->workers)
+	if (is_bound_to_start(p->snapshot->conf, made->conf))
 		log_write(p->log, LOG_WARN, "reload_partial",
-			"listen, data_dir and workers take effect at the next start", NULL, 0);
+			"listen, data_dir, workers, durability, log, and tls on or off take effect "
+			"at the next start",
+			NULL, 0);
 	for (int i = 0; i < p->n_workers; i++)
 		worker_reload(p->workers[i], snapshot_ref(made),
 			tls != NULL ? tls_context_ref(tls) : NULL);

@@ -15,7 +15,7 @@ struct worker {
 	struct exchange_env env;
 	struct metric_series *dropped, *backlog, *journal_written;
 	uint64_t dropped_seen, journal_seen;
-	int number;
+	int number, workers;
 	pthread_t thread;
 	bool has_env, running;
 	struct timer idle_check;
@@ -131,6 +131,7 @@ struct worker *worker_new(const struct worker_spec *spec, struct err *err)
 		return NULL;
 	}
 	w->number = spec->number;
+	w->workers = spec->workers;
 	w->env.snapshot = snapshot_ref(spec->snapshot);
 	w->env.auth = spec->auth;
 	w->env.ingest = spec->ingest;
@@ -187,6 +188,15 @@ static struct order *order_new(struct worker *w, void (*run_it)(struct mail *m))
 	return o;
 }
 
+static void apply_limits(struct worker *w)
+{
+	const struct conf *c = w->env.snapshot->conf;
+	struct http_server_limits limits = server_limits(c, w->workers);
+
+	http_server_set_limits(w->env.server, &limits);
+	w->env.max_buffered_bytes = c->max_memory_bytes / w->workers;
+}
+
 static void do_reload(struct mail *m)
 {
 	struct order *o = LIST_ITEM(m, struct order, mail);
@@ -194,6 +204,7 @@ static void do_reload(struct mail *m)
 
 	snapshot_unref(env->snapshot);
 	env->snapshot = o->snapshot;
+	apply_limits(o->worker);
 	if (o->tls != NULL) {
 		http_server_set_tls(env->server, o->tls);
 		tls_context_unref(o->tls);

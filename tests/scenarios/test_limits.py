@@ -232,3 +232,38 @@ def test_an_event_that_fills_the_memory_ends_its_stream(sim, make_gateway):
     assert gateway.metric("sluice_limit_refusals_total", scope="load") == 1
     assert gateway.post("/v1/chat/completions", kit.chat("sim/gpt+words=3", stream=True)).status_code == 200
     assert kit.outcome(gateway.rows(2)[0]) == "interrupted"
+
+
+def test_what_slow_clients_have_not_taken_counts_too(sim, make_gateway):
+    """Answers held and answers not yet taken are one memory: clients that read slowly cannot fill it twice."""
+    gateway = make_gateway(kit.config_for(sim, limits={"max_memory": "12MiB"}))
+    request = gateway.raw_request("/v1/chat/completions", kit.chat("sim/gpt+bytes=5000000"))
+    clients = []
+    for _ in range(8):
+        clients.append(gateway.raw(receive_buffer=4096))
+        clients[-1].send(request)
+        kit.wait_until(lambda: len(gateway.lines()) and len(gateway.access(len(clients))) >= len(clients), "an access line")
+    statuses = [line["status"] for line in gateway.access(8)]
+    assert statuses[:2] == [200, 200] and statuses.count(200) <= 3 and set(statuses) == {200, 503}
+    for client in clients:
+        client.close()
+    kit.wait_until(lambda: gateway.post("/v1/chat/completions", kit.chat("sim/gpt+bytes=5000000")).status_code == 200, "room")
+
+
+def test_limits_change_with_a_reload(sim, make_gateway):
+    """HUP: limits of bodies, memory and timers are in force for what begins afterwards; the log names what is not."""
+    gateway = make_gateway(kit.config_for(sim))
+    gateway.config["limits"] = {"max_body": "4KiB", "head": "100ms", "max_memory": "1MiB"}
+    gateway.write_config()
+    gateway.signal(1)
+    kit.wait_until(lambda: [line for line in gateway.lines() if line["event"] == "reloaded"], "the reload")
+    assert not [line for line in gateway.lines() if line["event"] == "reload_partial"]
+    kit.wait_until(lambda: gateway.post("/v1/chat/completions", kit.chat(content="x" * 5000)).status_code == 413, "the limit")
+    with gateway.raw() as raw:
+        raw.send(b"GET /livez HT")
+        assert raw.read_head()[0] == 408
+    assert gateway.post("/v1/chat/completions", kit.chat("sim/gpt+bytes=3000000")).status_code == 503
+    gateway.config["log"] = {"level": "warn"}
+    gateway.write_config()
+    gateway.signal(1)
+    kit.wait_until(lambda: [line for line in gateway.lines() if line["event"] == "reload_partial"], "the warning")

@@ -106,6 +106,11 @@ int http_server_port(const struct http_server *s)
 	return s->n_listeners > 0 ? listener_port(s->listeners[0]) : 0;
 }
 
+void http_server_set_limits(struct http_server *s, const struct http_server_limits *limits)
+{
+	s->limits = *limits;
+}
+
 void http_server_set_tls(struct http_server *s, struct tls_context *tls)
 {
 	struct tls_context *old = s->tls;

@@ -68,6 +68,8 @@ bool http_server_listen(struct http_server *s, const char *address, struct err *
 bool http_server_listen_with(struct http_server *s, const struct http_server *first,
 	const char *address, struct err *err);
 int http_server_port(const struct http_server *s); /* of the first listener */
+/* For what begins from now on; a timer that runs goes on. */
+void http_server_set_limits(struct http_server *s, const struct http_server_limits *limits);
 void http_server_set_tls(struct http_server *s, struct tls_context *tls); /* takes a reference */
 /* A stream accepted elsewhere (a pipe in tests). */
 void http_server_adopt(struct http_server *s, struct stream *stream);
