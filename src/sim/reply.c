@@ -83,8 +83,10 @@ static void scripted_fields(struct caller *c, int status, struct buf *h)
 		buf_append_i64(h, i);
 		buf_append(h, SPAN(": 0123456789abcdef\r\n"));
 	}
-	if (script_is(s, OPT_GZIP) || script_is(s, OPT_GZIP_TRUNCATED) ||
-		script_has(s, OPT_GZIP_BOMB))
+	/* Only plain answers are packed. */
+	if (status == 200 && !c->job->stream &&
+		(script_is(s, OPT_GZIP) || script_is(s, OPT_GZIP_TRUNCATED) ||
+			script_has(s, OPT_GZIP_BOMB)))
 		buf_append(h, SPAN("content-encoding: gzip\r\n"));
 }
 

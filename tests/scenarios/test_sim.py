@@ -314,6 +314,9 @@ def test_gzip(sim):
         gzip.decompress(chat(sim, "+gzip_truncated")[2])
     body = chat(sim, "+gzip_bomb=20")[2]
     assert len(body) < 65536 and len(gzip.decompress(body)) == 20 << 20
+    for script, more in (("+gzip", {"stream": True}), ("+gzip+status=500", {})):  # these are not packed, and do not say so
+        got = chat(sim, script, **more)
+        assert "content-encoding" not in got[1] and got[2][:1] in (b"d", b"{")
 
 
 def test_slow_heads_and_bodies(sim):
