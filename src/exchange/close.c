@@ -276,7 +276,9 @@ static void answer_translated(struct exchange *x)
 
 static void answer_plain(struct exchange *x)
 {
-	struct llm_answer answer = {.usage = x->usage, .output_bytes = x->plain_output_bytes};
+	struct llm_answer answer = {.usage = x->usage,
+		.output_bytes = x->plain_output_bytes,
+		.usage_raw = x->usage_raw};
 	struct span spans[2 * JSON_MAX_SPLICES + 1], cost = {NULL, 0};
 	struct json_edit edit;
 	struct reply reply __attribute__((uninitialized));

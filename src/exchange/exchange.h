@@ -99,6 +99,7 @@ struct exchange {
 	bool not_http;     /* what answered was no provider: nothing is owed */
 	size_t text_bytes; /* of all texts in the request */
 	int64_t plain_output_bytes;
+	struct span usage_raw; /* in `held`; empty: not known */
 	struct span body_spans[2 * JSON_MAX_SPLICES + 1];
 	int n_body;
 	int64_t progress_ms; /* a whole event, or enough bytes, came last then */

@@ -521,6 +521,7 @@ static bool read_plain(struct exchange *x)
 
 	x->usage = answer.usage;
 	x->plain_output_bytes = answer.output_bytes;
+	x->usage_raw = answer.usage_raw;
 	return ok;
 }
 

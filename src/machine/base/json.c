@@ -223,6 +223,31 @@ yyjson_val *json_get(yyjson_val *object, const char *key)
 	return found;
 }
 
+/*
+ * yyjson keeps the strings where they stood in its copy of the text. Where the first key stands in
+ * both tells where the copy begins; the text itself says whether that is true.
+ */
+struct span json_place(yyjson_val *root, struct span text, yyjson_val *string)
+{
+	const char *open = text.n > 0 ? memchr(text.p, '"', text.n) : NULL, *at;
+	const struct span none = {NULL, 0};
+	size_t n = yyjson_get_len(string);
+	ptrdiff_t offset;
+
+	if (!yyjson_is_obj(root) || unsafe_yyjson_get_len(root) == 0 || open == NULL ||
+		!yyjson_is_str(string))
+		return none;
+	offset = (char *)unsafe_yyjson_get_str(string) -
+		 (char *)unsafe_yyjson_get_str(unsafe_yyjson_get_first(root));
+	offset += open + 1 - text.p;
+	if (offset < 1 || (size_t)offset > text.n || text.n - (size_t)offset <= n)
+		return none;
+	at = text.p + offset;
+	if (at[-1] != '"' || at[n] != '"' || memcmp(at, unsafe_yyjson_get_str(string), n) != 0)
+		return none;
+	return (struct span){at - 1, n + 2};
+}
+
 bool json_get_str(yyjson_val *object, const char *key, struct span *out)
 {
 	yyjson_val *v = json_get(object, key);

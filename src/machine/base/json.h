@@ -92,12 +92,17 @@ struct json_change {
 	struct span raw; /* n == 0: removed */
 };
 
+#define JSON_MAX_KNOWN 2
+
 struct json_edit {
 	struct span text; /* valid JSON, checked before by json_read */
 	struct arena *arena;
 	struct json_change changes[JSON_MAX_SPLICES];
 	struct json_splice splices[JSON_MAX_SPLICES]; /* made from the changes when asked for */
-	int n_changes, n;
+	struct {
+		struct span key, value;
+	} known[JSON_MAX_KNOWN];
+	int n_changes, n, n_known;
 	bool failed, made;
 };
 
@@ -115,6 +120,18 @@ void json_edit_init(struct json_edit *e, struct arena *a, struct span text);
  */
 void json_edit_set(struct json_edit *e, const char *path, struct span raw);
 void json_edit_remove(struct json_edit *e, const char *path);
+
+/*
+ * Where the value of a top-level member stands in the text, that is there once: when all changes
+ * are of such members the text is not walked again.
+ */
+void json_edit_known(struct json_edit *e, const char *key, struct span value);
+
+/*
+ * The raw text of a string value of the document that json_read made of `text`, its quotes
+ * included, found without a walk. {NULL, 0}: it has escapes, or cannot be found so.
+ */
+struct span json_place(yyjson_val *root, struct span text, yyjson_val *string);
 
 /* The raw text of a value, or {NULL, 0}: for handing sub-trees on untouched. */
 struct span json_raw(struct span text, const char *path);

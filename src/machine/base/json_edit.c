@@ -5,7 +5,7 @@ void json_edit_init(struct json_edit *e, struct arena *a, struct span text)
 {
 	e->text = text;
 	e->arena = a;
-	e->n_changes = e->n = 0;
+	e->n_changes = e->n = e->n_known = 0;
 	e->failed = e->made = false;
 }
 
@@ -134,6 +134,14 @@ void json_edit_set(struct json_edit *e, const char *path, struct span raw)
 		e->failed = true;
 	else
 		change(e, path, raw);
+}
+
+void json_edit_known(struct json_edit *e, const char *key, struct span value)
+{
+	if (value.n == 0 || e->n_known == JSON_MAX_KNOWN)
+		return;
+	e->known[e->n_known].key = span_of(key);
+	e->known[e->n_known++].value = value;
 }
 
 void json_edit_remove(struct json_edit *e, const char *path)
@@ -316,6 +324,35 @@ static void make_level(struct json_edit *e, struct level *l)
 			0, put);
 }
 
+/* The only change of its member, or one among several that have to be made together. */
+static bool is_alone(const struct json_edit *e, const struct json_change *c)
+{
+	int n = 0;
+
+	for (int i = 0; i < e->n_changes; i++)
+		n += span_eq(e->changes[i].keys[0], c->keys[0]);
+	return n == 1;
+}
+
+static bool make_known(struct json_edit *e, const struct json_change *c)
+{
+	for (int i = 0; i < e->n_known; i++) {
+		struct span value = e->known[i].value;
+		struct level below = {.object = value, .changes = {c}, .n = 1, .depth = 1};
+
+		if (!span_eq(e->known[i].key, c->keys[0]) || !is_alone(e, c))
+			continue;
+		if (c->n_keys == 1 && c->raw.n > 0)
+			add_splice(e, (size_t)(value.p - e->text.p), value.n, c->raw);
+		else if (c->n_keys > 1 && *value.p == '{')
+			make_level(e, &below);
+		else
+			return false;
+		return true;
+	}
+	return false;
+}
+
 static void make(struct json_edit *e)
 {
 	struct level top = {.object = e->text, .depth = 0};
@@ -323,7 +360,8 @@ static void make(struct json_edit *e)
 	e->n = 0;
 	e->made = true;
 	for (int i = 0; i < e->n_changes; i++)
-		top.changes[top.n++] = &e->changes[i];
+		if (!make_known(e, &e->changes[i]))
+			top.changes[top.n++] = &e->changes[i];
 	if (top.n > 0)
 		make_level(e, &top);
 }

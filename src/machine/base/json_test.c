@@ -322,11 +322,83 @@ static void the_scanner_survives_any_prefix(void **state)
 	}
 }
 
+static void a_string_is_found_where_it_stands(void **state)
+{
+	static const char *const texts[] = {
+		"{\"model\":\"a/b\",\"x\":\"a/b\"}",
+		" \n{ \"x\" : [1,{\"model\":\"a/b\"}] , \"model\" :\t\"a/b\" }",
+		"{\"m\\u006fdel\":1,\"\":\"\",\"model\":\"a/b\"}",
+	};
+	yyjson_doc *doc;
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		struct span text = span_of(texts[i]), place;
+
+		doc = json_read(NULL, text, NULL);
+		place = json_place(yyjson_doc_get_root(doc), text,
+			json_get(yyjson_doc_get_root(doc), "model"));
+		assert_true(span_is(place, "\"a/b\""));
+		assert_true(span_eq(place, json_raw(text, "model")));
+		assert_ptr_equal(place.p, json_raw(text, "model").p);
+		json_free(doc);
+	}
+	/* Escapes, and what is no string. */
+	doc = json_read(NULL, SPAN("{\"a\":1,\"model\":\"a\\/b\"}"), NULL);
+	assert_null(json_place(yyjson_doc_get_root(doc), SPAN("{\"a\":1,\"model\":\"a\\/b\"}"),
+		json_get(yyjson_doc_get_root(doc), "model"))
+			    .p);
+	assert_null(json_place(yyjson_doc_get_root(doc), SPAN("{\"a\":1,\"model\":\"a\\/b\"}"),
+		json_get(yyjson_doc_get_root(doc), "a"))
+			    .p);
+	json_free(doc);
+}
+
+static void check_known(const char *path, const char *raw, const char *want)
+{
+	const struct span text = SPAN("{\"b\":{\"c\":1},\"a\":\"x\",\"d\":2}");
+	struct span spans[2 * JSON_MAX_SPLICES + 1];
+	struct json_edit e;
+	struct arena a;
+	struct buf out;
+	int n;
+
+	arena_init(&a, 1 << 16);
+	buf_init(&out, 1 << 16);
+	json_edit_init(&e, &a, text);
+	json_edit_known(&e, "a", json_raw(text, "a"));
+	json_edit_known(&e, "b", json_raw(text, "b"));
+	json_edit_known(&e, "d", (struct span){NULL, 0});
+	json_edit_set(&e, "a", SPAN("\"y\""));
+	if (raw != NULL)
+		json_edit_set(&e, path, span_of(raw));
+	else
+		json_edit_remove(&e, path);
+	n = json_edit_spans(&e, spans, 2 * JSON_MAX_SPLICES + 1);
+	for (int i = 0; i < n; i++)
+		buf_append(&out, spans[i]);
+	assert_true(span_is(buf_span(&out), want));
+	buf_done(&out);
+	arena_done(&a);
+}
+
+static void known_members_are_edited_alike(void **state)
+{
+	check_known("b.e", "3", "{\"b\":{\"c\":1,\"e\":3},\"a\":\"y\",\"d\":2}");
+	check_known("b.c", "3", "{\"b\":{\"c\":3},\"a\":\"y\",\"d\":2}");
+	check_known("b", NULL, "{\"a\":\"y\",\"d\":2}");
+	check_known("b", "4", "{\"b\":4,\"a\":\"y\",\"d\":2}");
+	check_known("d", NULL, "{\"b\":{\"c\":1},\"a\":\"y\"}");
+	check_known("e", "5", "{\"b\":{\"c\":1},\"a\":\"y\",\"d\":2,\"e\":5}");
+	check_known("a.f", "6", "{\"b\":{\"c\":1},\"a\":{\"f\":6},\"d\":2}");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reads_rfc_8259_and_nothing_else),
 		cmocka_unit_test(says_where_it_is_wrong),
+		cmocka_unit_test(a_string_is_found_where_it_stands),
+		cmocka_unit_test(known_members_are_edited_alike),
 		cmocka_unit_test(loose_reading_takes_broken_text_only),
 		cmocka_unit_test(refuses_more_than_64_levels),
 		cmocka_unit_test(small_documents_live_in_the_scratch),

@@ -133,6 +133,7 @@ static struct span quote(struct arena *a, struct span text)
 
 void edit_common(const struct llm_facts *facts, const struct pass_edit *edit, struct json_edit *e)
 {
+	json_edit_known(e, "model", facts->model_raw);
 	if (edit->model.n > 0 && !span_eq(edit->model, facts->model))
 		json_edit_set(e, "model", quote(e->arena, edit->model));
 	if (facts->has_requesty)

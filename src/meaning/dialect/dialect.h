@@ -17,7 +17,8 @@
 
 /* What a request says that the gateway acts on. Spans point into the parsed document. */
 struct llm_facts {
-	struct span model; /* as the client wrote it; empty: none given */
+	struct span model;     /* as the client wrote it; empty: none given */
+	struct span model_raw; /* where it stands in the body; empty: not known */
 	bool stream;
 	bool wants_usage; /* the client asked for usage in the stream (always true where the format
 			     always has it) */
@@ -90,6 +91,7 @@ struct tap {
 struct llm_answer {
 	struct llm_usage usage;
 	int64_t output_bytes;
+	struct span usage_raw; /* where it stands in the answer; empty: not known */
 };
 
 struct codec;

@@ -62,6 +62,7 @@ bool anthropic_read_facts(enum llm_op op, yyjson_val *root, struct span text, st
 			*err = why;
 		return false;
 	}
+	out.model_raw = json_place(root, text, picks[MODEL].value);
 	out.has_requesty = json_get(root, "requesty") != NULL;
 	*facts = out;
 	return true;

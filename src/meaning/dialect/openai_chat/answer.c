@@ -215,12 +215,14 @@ bool openai_scan_answer(enum llm_op op, struct span text, const struct json_scra
 	if (doc != NULL)
 		openai_read_usage(yyjson_doc_get_root(doc), &out->usage);
 	json_free(doc);
+	out->usage_raw = usage;
 	return out->usage.present;
 }
 
 void openai_edit_answer(
 	enum llm_op op, const struct llm_answer *answer, struct span cost, struct json_edit *e)
 {
+	json_edit_known(e, "usage", answer->usage_raw);
 	if (answer->usage.present && cost.n > 0)
 		json_edit_set(e, "usage.cost", cost);
 }
