@@ -48,7 +48,8 @@ struct llm_quirks {
 	bool text_only_content; /* content must be a string where it is only text */
 	bool tool_ids_9;        /* tool call ids are 9 letters or digits */
 	bool reasoning_apart;   /* completion_tokens leaves reasoning out (xAI) */
-	bool usage_in_choice;   /* Moonshot */
+	bool cache_control;     /* parts, messages and tools may carry cache_control */
+	bool top_k;             /* takes top_k */
 	enum llm_reasoning_style reasoning;
 	enum llm_reasoning_back back;
 	enum llm_schema_style schema; /* for response formats with a schema */

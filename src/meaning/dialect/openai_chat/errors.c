@@ -62,4 +62,17 @@ const struct dialect dialect_openai_chat = {
 	.keep_alive = ": keep-alive\n\n",
 	.end_marker = "data: [DONE]\n\n",
 	.status = status,
+	.codec = &codec_openai_chat,
+};
+
+const struct codec codec_openai_chat = {
+	.read_request = openai_read_request,
+	.write_request = openai_write_request,
+	.read_event = openai_read_event,
+	.read_end = openai_read_end,
+	.read_answer = openai_read_whole,
+	.write_event = openai_write_event,
+	.write_answer = openai_write_answer,
+	.url_media = 1u << LLM_MEDIA_IMAGE,
+	.maker = LLM_MAKER_NONE,
 };

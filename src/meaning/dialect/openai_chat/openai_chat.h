@@ -6,6 +6,7 @@
  * Source: OpenAI API reference ("Chat", "Embeddings") and what recorded answers of other makers
  * show.
  */
+#include "meaning/dialect/codec.h"
 #include "meaning/dialect/shared.h"
 
 bool openai_read_facts(enum llm_op op, yyjson_val *root, struct span text, struct arena *a,
@@ -30,3 +31,16 @@ void openai_write_error(const struct err *err, const char *origin, const char *r
 	const char *native_type, const char *native_code, struct buf *out);
 void openai_write_stream_error(
 	const struct err *err, const char *origin, const char *request_id, struct buf *out);
+
+/* ---- translation ---- */
+
+extern const struct codec codec_openai_chat;
+
+bool openai_read_request(yyjson_val *root, struct arena *a, struct llm_request *q, struct err *err);
+bool openai_write_request(const struct llm_request *q, const struct llm_target *t, struct arena *a,
+	struct buf *out, struct llm_notes *notes, struct err *err);
+bool openai_read_event(struct reading *r, struct span name, struct span data);
+bool openai_read_end(struct reading *r);
+bool openai_read_whole(struct reading *r, yyjson_val *root);
+bool openai_write_event(struct writing *w, const struct llm_event *ev, struct buf *out);
+bool openai_write_answer(struct writing *w, const struct llm_message *m, struct buf *out);

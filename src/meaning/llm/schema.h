@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * schema - answers that must be JSON of a schema, from models that have no way of their own to it.
+ */
+#include "meaning/llm/target.h"
+
+/*
+ * The name of the tool that stands for the request's response format, or {NULL, 0}: the format is
+ * asked for natively, or not at all. The writer adds and forces the tool, the flow shows its
+ * arguments as the answer's text. Never the name of one of the request's own tools.
+ */
+struct span llm_schema_tool(
+	const struct llm_request *q, const struct llm_target *t, enum llm_op op);
+
+/* What a model without a JSON mode is told at the end of its system prompt. */
+extern const char llm_json_instruction[];
