@@ -10,6 +10,8 @@ const struct dialect *dialect_of(enum llm_op op)
 	case LLM_OP_MESSAGES:
 	case LLM_OP_COUNT_TOKENS:
 		return &dialect_anthropic;
+	case LLM_OP_GENERATE:
+		return &dialect_gemini;
 	case LLM_OP_IMAGES:
 	case LLM_OP_IMAGE_EDITS:
 	case LLM_OP_SPEECH:

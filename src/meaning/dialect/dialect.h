@@ -159,7 +159,8 @@ struct dialect {
 	const struct codec *codec; /* translation; codec.h */
 };
 
-extern const struct dialect dialect_openai_chat, dialect_openai_media, dialect_anthropic;
+extern const struct dialect dialect_openai_chat, dialect_openai_media, dialect_anthropic,
+	dialect_gemini;
 
 /* The dialect that a client speaks when it calls `op`. */
 const struct dialect *dialect_of(enum llm_op op);
