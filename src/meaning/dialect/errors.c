@@ -304,7 +304,7 @@ static bool is_context_overflow(const struct said *said)
 	static const char *const phrases[] = {"maximum context length", "context window",
 		"context length", "prompt is too long", "input is too long", "too many tokens",
 		"exceeds the available context", "token count exceeds", "too large for model with",
-		NULL};
+		"exceeds the maximum number of tokens", NULL};
 
 	for (int i = 0; codes[i] != NULL; i++)
 		if (span_is(said->code, codes[i]) || span_is(said->type, codes[i]))

@@ -32,7 +32,7 @@ bool gemini_get_str(yyjson_val *object, const char *camel, const char *snake, st
 /* As the API takes it: at most 64 letters, digits, '_', '-', the first no digit. */
 struct span gemini_fit_name(struct arena *a, struct span name);
 /* The other way, for a name in an answer. */
-struct span gemini_real_name(const struct llm_request *q, struct span name);
+struct span gemini_real_name(struct arena *a, const struct llm_request *q, struct span name);
 
 /* ---- schemas ---- */
 

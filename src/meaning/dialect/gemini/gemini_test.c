@@ -14,6 +14,7 @@
 #include "machine/base/json_put.h"
 #include "meaning/dialect/gemini/gemini.h"
 #include "meaning/dialect/gemini/test_neutral.h"
+#include "meaning/llm/names.h"
 
 static struct arena arena;
 static char scratch_mem[256 * 1024];
@@ -168,7 +169,7 @@ static void run_schema(yyjson_val *root, struct buf *out)
 
 static bool run_case(const char *folder, const char *name)
 {
-	char path[1200];
+	char path[1400];
 	struct buf out;
 	yyjson_doc *doc;
 	yyjson_val *root;
@@ -268,7 +269,7 @@ static void tool_names_come_back(void **state)
 		t->name = span_of(names[i]);
 		assert_true(fitted.n > 0 && fitted.n <= 64);
 		assert_true(*fitted.p == '_' || (*fitted.p | 0x20) >= 'a');
-		back = gemini_real_name(q, fitted);
+		back = gemini_real_name(&arena, q, fitted);
 		assert_ptr_equal(llm_find_fitted(q, back), t);
 	}
 	arena_done(&arena);

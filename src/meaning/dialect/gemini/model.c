@@ -78,12 +78,12 @@ struct span gemini_fit_name(struct arena *a, struct span name)
 	return arena_join(a, (const struct span[]){SPAN("_"), fitted}, 2);
 }
 
-struct span gemini_real_name(const struct llm_request *q, struct span name)
+struct span gemini_real_name(struct arena *a, const struct llm_request *q, struct span name)
 {
-	struct span rest = span_skip(name, 1);
-
-	if (name.n < 2 || *name.p != '_' || begins_well(rest) || q == NULL ||
-		llm_find_fitted(q, name) != NULL)
+	if (q == NULL || name.n == 0 || *name.p != '_' || llm_find_fitted(q, name) != NULL)
 		return name;
-	return llm_find_fitted(q, rest) != NULL ? rest : name;
+	for (const struct llm_tool *t = q->tools; t != NULL; t = t->next)
+		if (t->name.n > 0 && span_eq(gemini_fit_name(a, t->name), name))
+			return t->name;
+	return name;
 }

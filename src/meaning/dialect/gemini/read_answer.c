@@ -177,7 +177,8 @@ static bool read_call(struct reading *r, struct answer *a, yyjson_val *part, yyj
 	if (name.n == 0)
 		return err_set(&r->err, ERR_UPSTREAM_INVALID,
 			"The provider sent a tool call without a name");
-	if (!flow_call_start(&r->flow, key, id, gemini_real_name(r->flow.request, name), false) ||
+	if (!flow_call_start(
+		    &r->flow, key, id, gemini_real_name(r->arena, r->flow.request, name), false) ||
 		!flow_call_state(&r->flow, key, &state))
 		return false;
 	buf_init(&b, MAX_ARGS_BYTES);

@@ -207,11 +207,12 @@ static bool is_choice(const struct view *view)
 static struct span guess_type(const struct view *view)
 {
 	yyjson_val *first = yyjson_arr_get_first(look(view, "enum"));
+	int64_t n;
 
 	if (first == NULL)
 		first = look(view, "const");
 	if (json_number(first).n > 0)
-		return SPAN("number");
+		return json_int(first, &n) ? SPAN("integer") : SPAN("number");
 	if (yyjson_is_bool(first))
 		return SPAN("boolean");
 	if (look(view, "properties") != NULL || view->cut)

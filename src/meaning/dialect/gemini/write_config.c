@@ -94,7 +94,7 @@ static bool put_hosted(struct gemini_writer *w, const struct llm_tool *t)
 
 static bool put_tool_list(struct gemini_writer *w)
 {
-	size_t before;
+	size_t outside = w->out->n, before;
 
 	json_put_open(w->out, "tools", '[');
 	before = w->out->n;
@@ -112,9 +112,10 @@ static bool put_tool_list(struct gemini_writer *w)
 	for (const struct llm_tool *t = w->q->tools; t != NULL; t = t->next)
 		if (!put_hosted(w, t))
 			return false;
-	buf_append_char(w->out, ']');
-	if (w->out->n == before + 1)
-		llm_note(w->notes, "dropped:tools");
+	if (w->out->n == before && !w->out->failed)
+		w->out->n = outside;
+	else
+		buf_append_char(w->out, ']');
 	return true;
 }
 
@@ -257,7 +258,7 @@ static void put_thinking(struct gemini_writer *w)
 	const struct llm_reasoning *asked = &w->q->reasoning;
 	struct llm_reasoning r = w->t->quirks->vertex ? *asked : as_level(asked);
 	enum llm_effort effort = llm_wanted_effort(asked);
-	bool show = asked->show != LLM_NO;
+	bool show = asked->show != LLM_NO && effort != LLM_EFFORT_NONE;
 	int64_t budget;
 
 	if (effort == LLM_EFFORT_UNSET && asked->show != LLM_YES)
@@ -272,11 +273,10 @@ static void put_thinking(struct gemini_writer *w)
 			level_of(&w->model, r.thinking == LLM_THINKING_OFF
 						    ? LLM_EFFORT_NONE
 						    : llm_wanted_effort(&r)));
-		show = show && r.thinking != LLM_THINKING_OFF;
 	} else if (effort != LLM_EFFORT_UNSET) {
 		budget = budget_of(w, &r);
 		json_put_int(w->out, "thinkingBudget", budget);
-		show = show && budget > 0 && r.thinking != LLM_THINKING_OFF;
+		show = show && budget > 0;
 	}
 	json_put_bool(w->out, "includeThoughts", show);
 	buf_append_char(w->out, '}');
