@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "exchange/translate.h"
 #include "exchange/exchange.h"
+#include "meaning/llm/schema.h"
 
 #define ARENA_BYTES (64u << 20)
 #define MAX_HELD_CALL_BYTES (4u << 20)
@@ -21,6 +22,7 @@ static void init_answer(struct exchange *x, struct translation *t)
 		.arena = &t->arena, .scratch = &x->env->scratch, .target = &t->target};
 	t->reading.flow = (struct flow){.arena = &t->arena,
 		.request = t->request,
+		.schema_tool = llm_schema_tool(t->request, &t->target, x->op),
 		.id_seed = (uint64_t)x->start_us ^ (uintptr_t)x,
 		.sink = on_event,
 		.user = t,

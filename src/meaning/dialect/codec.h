@@ -90,3 +90,9 @@ struct codec {
 	enum llm_maker maker; /* whose opaque states are native here */
 	bool keeps;           /* write_event needs the texts of the message (Responses) */
 };
+
+/*
+ * Writes the arguments of a tool call where a JSON object is due: as they came when they are one,
+ * {} when empty, else {"_raw": "..."}, so that what a model made is neither lost nor a broken body.
+ */
+void put_object(struct buf *b, const char *key, struct span args);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "meaning/dialect/read.h"
+#include "machine/base/json_put.h"
 #include "machine/base/text.h"
 
 bool read_wrong(const char *param, const char *wanted, struct err *err)
@@ -131,4 +132,27 @@ struct span text_json(struct arena *a, yyjson_val *v)
 		a->failed = true;
 	buf_done(&b);
 	return made;
+}
+
+static bool is_object(struct span text)
+{
+	yyjson_doc *doc = json_read(NULL, text, NULL);
+	bool yes = yyjson_is_obj(yyjson_doc_get_root(doc));
+
+	json_free(doc);
+	return yes;
+}
+
+void put_object(struct buf *b, const char *key, struct span args)
+{
+	args = span_trim(args);
+	if (args.n == 0) {
+		json_put_raw(b, key, SPAN("{}"));
+	} else if (is_object(args)) {
+		json_put_raw(b, key, args);
+	} else {
+		json_put_open(b, key, '{');
+		json_put_str(b, "_raw", args);
+		buf_append_char(b, '}');
+	}
 }

@@ -4,12 +4,14 @@
 const char llm_json_instruction[] =
 	"Answer with one valid JSON object and nothing else: no explanation, no code fence.";
 
-/* The formats whose newer models alone take a schema: the catalogue says which. */
+/*
+ * The native form of Anthropic and Bedrock takes a small part of JSON Schema alone; a tool's schema
+ * may be any.
+ */
 static bool needs_tool(const struct llm_target *t, enum llm_op op)
 {
-	if (op == LLM_OP_MESSAGES || op == LLM_OP_CONVERSE)
-		return t->facts == NULL || (t->facts->can & LLM_CAN_JSON_SCHEMA) == 0;
-	return t->quirks->schema == LLM_SCHEMA_TOOL;
+	return op == LLM_OP_MESSAGES || op == LLM_OP_CONVERSE ||
+	       t->quirks->schema == LLM_SCHEMA_TOOL;
 }
 
 struct span llm_schema_tool(const struct llm_request *q, const struct llm_target *t, enum llm_op op)

@@ -5,6 +5,7 @@
  *
  * Source: Anthropic API reference ("Messages", "Streaming messages", "Errors").
  */
+#include "meaning/dialect/codec.h"
 #include "meaning/dialect/shared.h"
 
 bool anthropic_read_facts(enum llm_op op, yyjson_val *root, struct span text, struct arena *a,
@@ -32,3 +33,17 @@ void anthropic_write_error(const struct err *err, const char *origin, const char
 	const char *native_type, const char *native_code, struct buf *out);
 void anthropic_write_stream_error(
 	const struct err *err, const char *origin, const char *request_id, struct buf *out);
+
+/* ---- translation ---- */
+
+extern const struct codec codec_anthropic;
+
+bool anthropic_read_request(
+	yyjson_val *root, struct arena *a, struct llm_request *q, struct err *err);
+bool anthropic_write_request(const struct llm_request *q, const struct llm_target *t,
+	struct arena *a, struct buf *out, struct llm_notes *notes, struct err *err);
+bool anthropic_read_event(struct reading *r, struct span name, struct span data);
+bool anthropic_read_end(struct reading *r);
+bool anthropic_read_whole(struct reading *r, yyjson_val *root);
+bool anthropic_write_event(struct writing *w, const struct llm_event *ev, struct buf *out);
+bool anthropic_write_answer(struct writing *w, const struct llm_message *m, struct buf *out);

@@ -95,4 +95,17 @@ const struct dialect dialect_anthropic = {
 	.keep_alive = "event: ping\ndata: {\"type\": \"ping\"}\n\n",
 	.end_marker = "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
 	.status = status,
+	.codec = &codec_anthropic,
+};
+
+const struct codec codec_anthropic = {
+	.read_request = anthropic_read_request,
+	.write_request = anthropic_write_request,
+	.read_event = anthropic_read_event,
+	.read_end = anthropic_read_end,
+	.read_answer = anthropic_read_whole,
+	.write_event = anthropic_write_event,
+	.write_answer = anthropic_write_answer,
+	.url_media = 1u << LLM_MEDIA_IMAGE | 1u << LLM_MEDIA_DOCUMENT,
+	.maker = LLM_MAKER_ANTHROPIC,
 };
