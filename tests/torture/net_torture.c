@@ -150,7 +150,8 @@ static bool sockets(const void *arg)
 	if (l == NULL || box == NULL || ls == NULL)
 		assert_int_equal(err.code, ERR_NO_MEMORY);
 	if (ok)
-		ok = dial_start(l, r, host, listener_port(ls), 3000, &dial_events, &c) != NULL &&
+		ok = dial_start(l, r, host, listener_port(ls), 3000, false, &dial_events, &c) !=
+			     NULL &&
 		     talk(l, &c);
 	stream_close(c.here.s);
 	stream_close(c.there.s);
