@@ -86,7 +86,8 @@ static void on_request(void *user, struct http_request *r)
 	request_continue(r);
 }
 
-static void on_refuse(void *user, struct span target, const struct err *why, struct buf *body)
+static void on_refuse(void *user, struct span target, const struct err *why,
+	struct http_reply *reply, struct buf *body)
 {
 	buf_append_cstr(body, err_row(why->code)->name);
 }
