@@ -216,7 +216,8 @@ static void write_failure(struct exchange *x)
 		codec->write_failure(
 			&x->translation->writing, &x->err, origin, x->request_id, &x->held);
 	else
-		x->dialect->write_stream_error(&x->err, origin, x->request_id, &x->held);
+		x->dialect->write_stream_error(
+			&x->err, origin, x->request_id, x->tap->sequence, &x->held);
 }
 
 static void end_stream(struct exchange *x)

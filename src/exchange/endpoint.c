@@ -3,6 +3,7 @@
 
 const struct endpoint endpoints[] = {
 	{"/chat/completions", true, HTTP_POST, ENDPOINT_INFERENCE, LLM_OP_CHAT},
+	{"/responses", true, HTTP_POST, ENDPOINT_INFERENCE, LLM_OP_RESPONSES},
 	{"/messages", true, HTTP_POST, ENDPOINT_INFERENCE, LLM_OP_MESSAGES},
 	{"/messages/count_tokens", true, HTTP_POST, ENDPOINT_INFERENCE, LLM_OP_COUNT_TOKENS},
 	{"/embeddings", true, HTTP_POST, ENDPOINT_INFERENCE, LLM_OP_EMBEDDINGS},

@@ -327,7 +327,7 @@ static void read_error(const struct dialect *d, int status, struct span body)
 	assert(!out.failed);
 	assert_error_json(buf_span(&out));
 	buf_clear(&out);
-	d->write_stream_error(&err, "provider", NULL, &out);
+	d->write_stream_error(&err, "provider", NULL, 0, &out);
 	rest = buf_span(&out);
 	assert(take_event(&rest, &data) && rest.n == 0);
 	assert_error_json(buf_span(&data));

@@ -107,7 +107,7 @@ static bool read_error(const void *arg)
 	d->write_error(&err, "provider", "req_1", type, code, &out);
 	ok &= !out.failed;
 	buf_clear(&out);
-	d->write_stream_error(&err, "provider", "req_1", &out);
+	d->write_stream_error(&err, "provider", "req_1", 0, &out);
 	ok &= !out.failed;
 	buf_done(&out);
 	return ok;

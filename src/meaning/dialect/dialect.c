@@ -10,6 +10,8 @@ const struct dialect *dialect_of(enum llm_op op)
 	case LLM_OP_MESSAGES:
 	case LLM_OP_COUNT_TOKENS:
 		return &dialect_anthropic;
+	case LLM_OP_RESPONSES:
+		return &dialect_openai_responses;
 	case LLM_OP_GENERATE:
 		return &dialect_gemini;
 	case LLM_OP_IMAGES:
@@ -329,7 +331,7 @@ struct span scan_usage(struct span text, const char *list)
 	size_t at = 0;
 
 	while (json_next(text, &at, &m)) {
-		if (m.key.p == NULL || json_key_is(m.key, "error"))
+		if (m.key.p == NULL || (json_key_is(m.key, "error") && !span_is(m.value, "null")))
 			return (struct span){NULL, 0};
 		if (json_key_is(m.key, list)) {
 			has_list = *m.value.p == '[';

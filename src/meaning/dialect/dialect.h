@@ -83,6 +83,7 @@ struct tap {
 	int64_t output_bytes;        /* bytes of text, reasoning and tool arguments seen */
 	struct err error;            /* an error event: its class and the provider's words */
 	int error_status;            /* the HTTP status it stands for */
+	int64_t sequence;            /* number of the next event, where events have one */
 	uint64_t begun[2], ended[2]; /* internal: one bit a choice */
 	struct tap_template template;
 };
@@ -147,9 +148,9 @@ struct dialect {
 	void (*write_error)(const struct err *err, const char *origin, const char *request_id,
 		const char *native_type, const char *native_code, struct buf *out);
 	/* The event(s) that end a stream whose answer failed. Never an end marker that means
-	 * success. */
-	void (*write_stream_error)(
-		const struct err *err, const char *origin, const char *request_id, struct buf *out);
+	 * success. sequence: the tap's; formats that number their events go on with it. */
+	void (*write_stream_error)(const struct err *err, const char *origin,
+		const char *request_id, int64_t sequence, struct buf *out);
 	const char *keep_alive; /* bytes that may be sent while waiting: ": keep-alive\n\n" */
 	/* Added when the provider framed its end properly after a finish reason but left the marker
 	 * out. */
@@ -159,8 +160,8 @@ struct dialect {
 	const struct codec *codec; /* translation; codec.h */
 };
 
-extern const struct dialect dialect_openai_chat, dialect_openai_media, dialect_anthropic,
-	dialect_gemini;
+extern const struct dialect dialect_openai_chat, dialect_openai_responses, dialect_openai_media,
+	dialect_anthropic, dialect_gemini;
 
 /* The dialect that a client speaks when it calls `op`. */
 const struct dialect *dialect_of(enum llm_op op);

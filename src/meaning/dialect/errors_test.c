@@ -248,12 +248,12 @@ static void a_broken_stream_ends_without_the_good_end(void **state)
 	struct buf b;
 
 	buf_init(&b, 4096);
-	dialect_openai_chat.write_stream_error(&err, "router", "req_1", &b);
+	dialect_openai_chat.write_stream_error(&err, "router", "req_1", 0, &b);
 	assert_true(span_starts(buf_span(&b), SPAN("data: {\"error\":{")));
 	assert_true(span_ends(buf_span(&b), SPAN("}}\n\n")));
 	assert_int_equal(span_find(buf_span(&b), SPAN("[DONE]")), -1);
 	buf_clear(&b);
-	dialect_anthropic.write_stream_error(&err, "router", "req_1", &b);
+	dialect_anthropic.write_stream_error(&err, "router", "req_1", 0, &b);
 	assert_true(span_starts(buf_span(&b),
 		SPAN("event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"api_error\"")));
 	assert_true(span_ends(buf_span(&b), SPAN("}\n\n")));

@@ -52,6 +52,20 @@ enum llm_effort llm_effort_of(int64_t budget)
 	return budget <= 8192 ? LLM_EFFORT_MEDIUM : LLM_EFFORT_HIGH;
 }
 
+enum llm_effort llm_openai_effort(enum llm_effort e)
+{
+	switch (e) {
+	case LLM_EFFORT_NONE:
+	case LLM_EFFORT_MINIMAL:
+		return LLM_EFFORT_LOW;
+	case LLM_EFFORT_XHIGH:
+	case LLM_EFFORT_MAX:
+		return LLM_EFFORT_HIGH;
+	default:
+		return e;
+	}
+}
+
 enum llm_effort llm_wanted_effort(const struct llm_reasoning *r)
 {
 	if (r->thinking == LLM_THINKING_OFF)

@@ -15,6 +15,9 @@ const char *llm_effort_name(enum llm_effort e); /* "none", "minimal", "low", ...
 /* The effort that a budget stands for: up to 1024 low, up to 8192 medium, above high. */
 enum llm_effort llm_effort_of(int64_t budget);
 
+/* What OpenAI's table (product.md 5.3) does not have is the nearest level that it has. */
+enum llm_effort llm_openai_effort(enum llm_effort e);
+
 /* What is wanted as an effort, whichever way it was said; UNSET: nothing was said. */
 enum llm_effort llm_wanted_effort(const struct llm_reasoning *r);
 

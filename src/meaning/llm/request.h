@@ -117,7 +117,7 @@ struct llm_tool {
 	yyjson_val *schema; /* FUNCTION: JSON Schema object; NULL: takes nothing */
 	enum llm_maybe strict;
 	enum llm_cache_mark cache;
-	yyjson_val *format; /* CUSTOM: as Chat has it, or NULL */
+	yyjson_val *format; /* CUSTOM: a grammar as Chat (nested) or Responses (flat) has it */
 	/* SEARCH */
 	struct span context_size; /* "low", "medium", "high" */
 	int64_t max_uses;         /* -1: not limited */

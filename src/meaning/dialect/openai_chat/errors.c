@@ -35,8 +35,8 @@ void openai_write_error(const struct err *err, const char *origin, const char *r
 	buf_append_cstr(out, "}}");
 }
 
-void openai_write_stream_error(
-	const struct err *err, const char *origin, const char *request_id, struct buf *out)
+void openai_write_stream_error(const struct err *err, const char *origin, const char *request_id,
+	int64_t sequence, struct buf *out)
 {
 	buf_append_cstr(out, "data: ");
 	openai_write_error(err, origin, request_id, NULL, NULL, out);

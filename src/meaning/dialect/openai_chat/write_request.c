@@ -610,21 +610,6 @@ static bool put_format(struct out *o, struct span schema_tool)
 	return true;
 }
 
-/* product.md 5.3: what OpenAI's table does not have is the nearest level that it has. */
-static enum llm_effort openai_effort(enum llm_effort e)
-{
-	switch (e) {
-	case LLM_EFFORT_NONE:
-	case LLM_EFFORT_MINIMAL:
-		return LLM_EFFORT_LOW;
-	case LLM_EFFORT_XHIGH:
-	case LLM_EFFORT_MAX:
-		return LLM_EFFORT_HIGH;
-	default:
-		return e;
-	}
-}
-
 static void put_reasoning_object(struct out *o, enum llm_effort e)
 {
 	json_put_open(o->b, "reasoning", '{');
@@ -648,7 +633,7 @@ static void put_reasoning(struct out *o)
 		return; /* models that do not reason ignore the wish */
 	switch (o->quirks->reasoning) {
 	case LLM_REASON_EFFORT:
-		json_put_cstr(o->b, "reasoning_effort", llm_effort_name(openai_effort(e)));
+		json_put_cstr(o->b, "reasoning_effort", llm_effort_name(llm_openai_effort(e)));
 		break;
 	case LLM_REASON_NONE:
 		break;

@@ -4,7 +4,7 @@
 
 static enum tap_verdict fail(struct tap *t, struct buf *out)
 {
-	openai_write_stream_error(&t->error, "provider", t->request_id, out);
+	openai_write_stream_error(&t->error, "provider", t->request_id, 0, out);
 	return TAP_REPLACE;
 }
 
