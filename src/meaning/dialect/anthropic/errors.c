@@ -53,8 +53,8 @@ void anthropic_write_error(const struct err *err, const char *origin, const char
 	buf_append_char(out, '}');
 }
 
-void anthropic_write_stream_error(const struct err *err, const char *origin,
-	const char *request_id, int64_t sequence, struct buf *out)
+void anthropic_write_stream_error(const struct err *err, const char *origin, const char *request_id,
+	int64_t sequence, struct buf *out)
 {
 	buf_append_cstr(out, "event: error\ndata: ");
 	anthropic_write_error(err, origin, request_id, NULL, NULL, out);
