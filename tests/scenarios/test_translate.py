@@ -447,3 +447,16 @@ def test_reasoning_comes_back_to_its_maker_alone(world):
     answer = world.gateway.post("/v1/responses", dict(body, model="compatible/m"))
     assert answer.status_code == 200 and "dropped:reasoning_state" in answer.headers["x-sluice-warnings"]
     assert "signature" not in json.dumps(world.received()) and "sluice." not in json.dumps(world.received())
+
+
+@pytest.mark.parametrize("title,asked,marked", [("Cline", None, True), ("roo code", None, True), ("my app", None, False),
+                                                ("my app", True, True), ("Cline", False, False)])
+def test_marks_of_the_prompt_cache_follow_the_callers_kind(world, title, asked, marked):
+    """Agents get cache marks without asking, others when requesty.auto_cache says so."""
+    body = Chat.body("anthropic/m")
+    body["messages"].insert(0, {"role": "system", "content": "You know everything about the weather. " * 500})
+    if asked is not None:
+        body["requesty"] = {"auto_cache": asked}
+    answer = world.gateway.post("/v1/chat/completions", body, headers=world.gateway.headers(**{"X-Title": title}))
+    assert answer.status_code == 200
+    assert ("cache_control" in json.dumps(world.received())) == marked
