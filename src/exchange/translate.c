@@ -83,7 +83,10 @@ bool translate_read(struct exchange *x)
 		.provider = x->provider->name,
 		.facts = x->model,
 		.quirks = &no_quirks,
+		.drop = x->who.drop,
 		.auto_cache = x->meta.has_auto_cache ? x->meta.auto_cache : is_agent(x)};
+	if (t->target.drop == LLM_DROP_UNSET)
+		llm_drop_read(span_of(x->snapshot->conf->drop_params), &t->target.drop);
 	x->translation = t;
 	return read_body(x, t);
 }

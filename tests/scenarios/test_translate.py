@@ -460,3 +460,23 @@ def test_marks_of_the_prompt_cache_follow_the_callers_kind(world, title, asked, 
     answer = world.gateway.post("/v1/chat/completions", body, headers=world.gateway.headers(**{"X-Title": title}))
     assert answer.status_code == 200
     assert ("cache_control" in json.dumps(world.received())) == marked
+
+
+@pytest.mark.parametrize("everybody,own,seed,choices", [
+    ("harmless", None, 200, 400), ("all", None, 200, 200), ("none", None, 400, 400),
+    ("none", "all", 200, 200), ("all", "harmless", 200, 400), ("harmless", "none", 400, 400)])
+def test_drop_params_decides_what_is_dropped(sim, make_gateway, everybody, own, seed, choices):
+    """drop_params of the configuration, and before it that of the key, says what an unknown parameter means."""
+    gateway = make_gateway({"drop_params": everybody, "providers": {
+        "anthropic": {"type": "anthropic", "base_url": sim.url, "api_key": kit.PROVIDER_KEY}}})
+    key = gateway.make_key("own", "--drop-params", own) if own else gateway.key
+    headers = {"Authorization": f"Bearer {key}"}
+    answer = gateway.post("/v1/chat/completions", Chat.body("anthropic/m", seed=7), headers=headers)
+    assert answer.status_code == seed, answer.text
+    if seed == 400:
+        assert answer.json()["error"]["param"] == "seed"
+    answer = gateway.post("/v1/chat/completions", Chat.body("anthropic/m", n=2), headers=headers)
+    assert answer.status_code == choices
+    assert choices == 400 or "dropped:n" in answer.headers["x-sluice-warnings"]
+    remembers = gateway.post("/v1/responses", Responses.body("anthropic/m", previous_response_id="resp_1"), headers=headers)
+    assert remembers.status_code == 400, "the conversation itself is never dropped"
