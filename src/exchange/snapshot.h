@@ -12,12 +12,17 @@
 #include "meaning/llm/catalog.h"
 #include "meaning/provider/provider.h"
 
-struct provider {
-	struct span name; /* as configured: the prefix in model ids */
-	const struct provider_type *type;
+/* An address of a provider. */
+struct provider_place {
+	struct span region; /* as models name it; empty: the configured one */
 	struct http_origin *origin;
 	struct span base_path; /* "" or "/v1" */
-	struct span api_key;
+};
+
+struct provider {
+	struct span name; /* as configured: the prefix in model ids */
+	struct provider_setup setup;
+	struct provider_place place;   /* where models run that name no region */
 	struct http_timeouts timeouts; /* head_ms for streams; plain_head_ms otherwise */
 	int plain_head_ms, first_event_ms;
 };

@@ -53,8 +53,8 @@ void anthropic_write_error(const struct err *err, const char *origin, const char
 	buf_append_char(out, '}');
 }
 
-void anthropic_write_stream_error(const struct err *err, const char *origin,
-	const char *request_id, int64_t sequence, struct buf *out)
+void anthropic_write_stream_error(const struct err *err, const char *origin, const char *request_id,
+	int64_t sequence, struct buf *out)
 {
 	buf_append_cstr(out, "event: error\ndata: ");
 	anthropic_write_error(err, origin, request_id, NULL, NULL, out);
@@ -70,6 +70,12 @@ static void edit_request(enum llm_op op, const struct llm_facts *facts,
 	const struct pass_edit *edit, struct json_edit *e)
 {
 	edit_common(facts, edit, e);
+	if (edit->body_version == NULL)
+		return;
+	json_edit_set(e, "anthropic_version", arena_printf(e->arena, "\"%s\"", edit->body_version));
+	/* The address names the model, except where tokens are counted. */
+	if (op == LLM_OP_MESSAGES)
+		json_edit_remove(e, "model");
 }
 
 /* The envelope's own "type" is no error type. */
