@@ -82,13 +82,28 @@ static unsigned known_formats(void)
 	return known;
 }
 
+/* "model@region": only where the operator has set the provider up. */
+static bool choose_place(struct exchange *x)
+{
+	const struct provider_setup *setup = &x->provider->setup;
+	struct span region = provider_region(setup, &x->name);
+
+	x->upstream_model = provider_model(setup, &x->name);
+	x->place = snapshot_place(x->provider, region);
+	if (x->place != NULL)
+		return true;
+	err_param(&x->err, "model");
+	return err_set(&x->err, ERR_MODEL_NOT_FOUND,
+		"Provider \"%.*s\" is not set up for region \"%.*s\"", SPAN_ARG(x->provider->name),
+		SPAN_ARG(region));
+}
+
 /* The operation to ask of the provider: the client's own, or the format it is translated to. */
 static bool choose_op(struct exchange *x)
 {
 	const struct provider_setup *setup = &x->provider->setup;
 	unsigned known = x->dialect->codec != NULL ? known_formats() : 0;
 
-	x->upstream_model = provider_model(setup, &x->name);
 	x->op = provider_op(setup, x->endpoint->op, x->upstream_model, known);
 	if (x->op == LLM_OP_COUNT && x->endpoint->op == LLM_OP_COUNT_TOKENS &&
 		x->dialect->codec != NULL)
@@ -117,7 +132,7 @@ enum move step_plan(struct exchange *x)
 {
 	bool ok;
 
-	if (!choose_model(x) || !choose_op(x))
+	if (!choose_model(x) || !choose_place(x) || !choose_op(x))
 		return MOVE_FAIL;
 	x->model = snapshot_model(x->snapshot, x->facts.model);
 	if (x->op == LLM_OP_COUNT_TOKENS && !is_served(x))

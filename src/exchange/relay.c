@@ -36,7 +36,8 @@ static bool prepare(struct exchange *x, struct provider_call *prepared)
 	const struct llm_notes *notes = x->translation != NULL ? &x->translation->notes : NULL;
 	const struct provider_ask ask = {.op = x->op,
 		.model = x->upstream_model,
-		.base_path = x->provider->place.base_path,
+		.base_path = x->place->base_path,
+		.region = x->place->region,
 		.stream = x->facts.stream,
 		.betas = notes != NULL ? notes->betas : NULL,
 		.n_betas = notes != NULL ? notes->n_betas : 0,
@@ -60,7 +61,7 @@ enum move step_dispatch(struct exchange *x)
 		fields[i] = (struct http_field){prepared.fields[i].name, prepared.fields[i].value};
 	if (x->form.boundary.n > 0)
 		name_form(x, fields, prepared.n);
-	spec = (struct http_call_spec){.origin = x->provider->place.origin,
+	spec = (struct http_call_spec){.origin = x->place->origin,
 		.method = HTTP_POST,
 		.target = prepared.target,
 		.fields = fields,

@@ -64,6 +64,25 @@ static bool compile_place(struct snapshot *s, const struct conf_provider *from,
 	return true;
 }
 
+static bool read_aliases(
+	struct snapshot *s, const struct conf_provider *from, struct provider_setup *setup)
+{
+	const struct conf_pair *pairs = from->deployments;
+	struct provider_alias *all;
+	int n = 0;
+
+	while (pairs != NULL && pairs[n].name != NULL)
+		n++;
+	if (n == 0)
+		return true;
+	all = arena_alloc(&s->arena, sizeof(*all) * (size_t)n);
+	for (int i = 0; all != NULL && i < n; i++)
+		all[i] = (struct provider_alias){span_of(pairs[i].name), span_of(pairs[i].value)};
+	setup->deployments = all;
+	setup->n_deployments = n;
+	return all != NULL;
+}
+
 static bool read_setup(struct snapshot *s, const struct conf_provider *from,
 	struct provider_setup *setup, struct err *err)
 {
@@ -74,7 +93,43 @@ static bool read_setup(struct snapshot *s, const struct conf_provider *from,
 			from->type, text_nearest(span_of(from->type), provider_type_names));
 	*setup = (struct provider_setup){.type = type,
 		.base_url = span_of(from->base_url),
-		.api_key = span_of(from->api_key)};
+		.api_key = span_of(from->api_key),
+		.access_key_id = span_of(from->access_key_id),
+		.secret_access_key = span_of(from->secret_access_key),
+		.session_token = span_of(from->session_token),
+		.region = span_of(from->region),
+		.project = span_of(from->project),
+		.location = span_of(from->location),
+		.resource = span_of(from->resource),
+		.api_version = span_of(from->api_version),
+		.by_deployment = from->address != NULL && strcmp(from->address, "deployment") == 0,
+		.has_service_account = from->service_account != NULL};
+	return read_aliases(s, from, setup) || err_set(err, ERR_NO_MEMORY, NULL);
+}
+
+static bool compile_places(struct snapshot *s, const struct conf_provider *from, struct provider *p,
+	struct tls_context **tls, struct err *err)
+{
+	const char **regions = from->regions;
+	struct err why = {0};
+	int n = 0;
+
+	while (regions[n] != NULL)
+		n++;
+	if (n > 0 && !p->setup.type->regional) {
+		err_set(&why, ERR_CONFIG, "regions means nothing to providers of type %s",
+			p->setup.type->name);
+		return provider_error(s, from, &why, err);
+	}
+	p->places = arena_zalloc(&s->arena, sizeof(*p->places) * (size_t)(n + 1));
+	if (p->places == NULL)
+		return err_set(err, ERR_NO_MEMORY, NULL);
+	for (; p->n_places < n + 1; p->n_places++) {
+		struct span region = span_of(p->n_places > 0 ? regions[p->n_places - 1] : NULL);
+
+		if (!compile_place(s, from, &p->setup, region, &p->places[p->n_places], tls, err))
+			return false;
+	}
 	return true;
 }
 
@@ -95,10 +150,8 @@ static bool compile_provider(struct snapshot *s, const struct conf_provider *fro
 		.head_ms = or_else(from->head_ms, c->header_ms),
 		.idle_ms = or_else(from->idle_ms, c->stream_idle_ms),
 		.total_ms = or_else(from->total_ms, c->total_ms)};
-	if (!compile_place(s, from, setup, (struct span){NULL, 0}, &p->place, tls, err))
-		return false;
 	s->n_providers++;
-	return true;
+	return compile_places(s, from, p, tls, err);
 }
 
 static void say_off(const struct conf_provider *from, struct log *log)
@@ -209,6 +262,16 @@ const struct provider *snapshot_provider(const struct snapshot *s, struct span n
 	for (int i = 0; i < s->n_providers; i++)
 		if (span_eq(s->providers[i].name, name))
 			return &s->providers[i];
+	return NULL;
+}
+
+const struct provider_place *snapshot_place(const struct provider *p, struct span region)
+{
+	if (region.n == 0 || span_eq(region, p->setup.region) || span_eq(region, p->setup.location))
+		return &p->places[0];
+	for (int i = 1; i < p->n_places; i++)
+		if (span_eq(region, p->places[i].region))
+			return &p->places[i];
 	return NULL;
 }
 
@@ -486,7 +549,8 @@ void snapshot_unref(struct snapshot *s)
 	if (s == NULL || __atomic_sub_fetch(&s->refs, 1, __ATOMIC_ACQ_REL) > 0)
 		return;
 	for (int i = 0; i < s->n_providers; i++)
-		http_origin_unref(s->providers[i].place.origin);
+		for (int j = 0; j < s->providers[i].n_places; j++)
+			http_origin_unref(s->providers[i].places[j].origin);
 	catalog_free(s->catalog);
 	buf_done(&s->model_list);
 	conf_free(s->conf);

@@ -71,7 +71,8 @@ static const struct provider_alias *find_alias(const struct provider_setup *s, s
 
 struct span provider_region(const struct provider_setup *s, const struct model_name *name)
 {
-	if (s->type->regional && model_region_is_place(name->region))
+	if (s->type->regional && model_region_is_place(name->region) &&
+		find_alias(s, name->full) == NULL)
 		return name->region;
 	return (struct span){NULL, 0};
 }

@@ -228,6 +228,9 @@ static void models_get_the_providers_own_names(void **state)
 	assert_model(&s, "azure/gpt-4o", "my-gpt", "");
 	assert_model(&s, "azure/gpt-4o@sweden", "swedish", "");
 	assert_model(&s, "azure/openai/gpt-image-1", "gpt-image-1", "");
+	s.type = provider_type_find(SPAN("bedrock"));
+	assert_model(&s, "bedrock/gpt-4o@sweden", "swedish", "");
+	assert_model(&s, "bedrock/gpt-4o@eu-west-1", "my-gpt", "eu-west-1");
 	s = (struct provider_setup){.type = provider_type_find(SPAN("openai"))};
 	assert_model(&s, "openai/a@eu", "a@eu", "");
 }
