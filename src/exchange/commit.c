@@ -50,9 +50,10 @@ static bool choose_model(struct exchange *x)
 
 static bool edit_body(struct exchange *x)
 {
-	struct pass_edit change = {.model = x->name.full,
+	struct pass_edit change = {.model = x->upstream_model,
 		.ask_usage = x->op == LLM_OP_CHAT && x->facts.stream && !x->facts.wants_usage &&
-			     x->provider->type->asks_usage};
+			     !x->quirks.no_stream_options,
+		.body_version = x->quirks.body_version};
 	struct json_edit edit;
 
 	json_edit_init(&edit, &x->arena, buf_span(&x->body));
@@ -64,28 +65,58 @@ static bool edit_body(struct exchange *x)
 
 static bool is_served(const struct exchange *x)
 {
-	return x->provider->type->path[x->op] != NULL;
+	return provider_path(&x->provider->setup, x->op, x->upstream_model) != NULL;
+}
+
+/* The formats that can be written for a provider. */
+static unsigned known_formats(void)
+{
+	static const enum llm_op ops[] = {
+		LLM_OP_MESSAGES, LLM_OP_RESPONSES, LLM_OP_GENERATE, LLM_OP_CONVERSE};
+	const struct dialect *chat = dialect_of(LLM_OP_CHAT);
+	unsigned known = chat->codec != NULL ? 1u << LLM_OP_CHAT : 0;
+
+	for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++)
+		if (dialect_of(ops[i]) != chat && dialect_of(ops[i])->codec != NULL)
+			known |= 1u << ops[i];
+	return known;
+}
+
+/* "model@region": only where the operator has set the provider up. */
+static bool choose_place(struct exchange *x)
+{
+	const struct provider_setup *setup = &x->provider->setup;
+	struct span region = provider_region(setup, &x->name);
+
+	x->upstream_model = provider_model(setup, &x->name);
+	x->place = snapshot_place(x->provider, region);
+	if (x->place != NULL)
+		return true;
+	err_param(&x->err, "model");
+	return err_set(&x->err, ERR_MODEL_NOT_FOUND,
+		"Provider \"%.*s\" is not set up for region \"%.*s\"", SPAN_ARG(x->provider->name),
+		SPAN_ARG(region));
 }
 
 /* The operation to ask of the provider: the client's own, or the format it is translated to. */
 static bool choose_op(struct exchange *x)
 {
-	static const enum llm_op others[] = {
-		LLM_OP_CHAT, LLM_OP_MESSAGES, LLM_OP_RESPONSES, LLM_OP_GENERATE, LLM_OP_CONVERSE};
-	const struct provider_type *type = x->provider->type;
+	const struct provider_setup *setup = &x->provider->setup;
+	unsigned known = x->dialect->codec != NULL ? known_formats() : 0;
 
-	x->op = x->endpoint->op;
-	if (is_served(x) || (x->op == LLM_OP_COUNT_TOKENS && x->dialect->codec != NULL))
-		return true;
-	if (x->dialect->codec != NULL && x->op != LLM_OP_EMBEDDINGS)
-		for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
-			if (type->path[others[i]] != NULL && dialect_of(others[i])->codec != NULL) {
-				x->op = others[i];
-				return true;
-			}
-	err_param(&x->err, "model");
-	return err_set(&x->err, ERR_NO_OPERATION, "Provider \"%.*s\" (type %s) does not serve %s",
-		SPAN_ARG(x->provider->name), type->name, llm_op_name(x->endpoint->op));
+	x->op = provider_op(setup, x->endpoint->op, x->upstream_model, known);
+	if (x->op == LLM_OP_COUNT && x->endpoint->op == LLM_OP_COUNT_TOKENS &&
+		x->dialect->codec != NULL)
+		x->op = LLM_OP_COUNT_TOKENS; /* counted here */
+	if (x->op == LLM_OP_COUNT) {
+		x->op = x->endpoint->op;
+		err_param(&x->err, "model");
+		return err_set(&x->err, ERR_NO_OPERATION,
+			"Provider \"%.*s\" (type %s) does not serve %s",
+			SPAN_ARG(x->provider->name), setup->type->name, llm_op_name(x->op));
+	}
+	provider_quirks(setup->type, x->op, x->upstream_model, &x->quirks);
+	return true;
 }
 
 /*
@@ -101,7 +132,7 @@ enum move step_plan(struct exchange *x)
 {
 	bool ok;
 
-	if (!choose_model(x) || !choose_op(x))
+	if (!choose_model(x) || !choose_place(x) || !choose_op(x))
 		return MOVE_FAIL;
 	x->model = snapshot_model(x->snapshot, x->facts.model);
 	if (x->op == LLM_OP_COUNT_TOKENS && !is_served(x))

@@ -72,6 +72,9 @@ struct exchange {
 	/* The target. */
 	struct model_name name;
 	const struct provider *provider;
+	const struct provider_place *place;
+	struct span upstream_model; /* the provider's own name of it */
+	struct llm_quirks quirks;
 	const struct llm_model *model;   /* NULL: not in the catalogue */
 	enum llm_op op;                  /* as the provider is asked */
 	struct translation *translation; /* NULL: pass mode */

@@ -111,17 +111,17 @@ bool form_edit(struct exchange *x)
 	if (x->form.model.p == NULL) {
 		const struct span part[] = {SPAN("--"), x->form.boundary,
 			SPAN("\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\n"),
-			x->name.full, SPAN("\r\n")};
+			x->upstream_model, SPAN("\r\n")};
 
 		/* The body begins with a boundary of its own, or with lines nobody reads. */
 		x->body_spans[x->n_body++] = arena_join(&x->arena, part, 5);
 		cut(&c, x->form.requesty, none);
 	} else if (x->form.requesty.p == NULL || x->form.model.p < x->form.requesty.p) {
-		cut(&c, x->form.model, x->name.full);
+		cut(&c, x->form.model, x->upstream_model);
 		cut(&c, x->form.requesty, none);
 	} else {
 		cut(&c, x->form.requesty, none);
-		cut(&c, x->form.model, x->name.full);
+		cut(&c, x->form.model, x->upstream_model);
 	}
 	x->body_spans[x->n_body++] = c.rest;
 	return !x->arena.failed || err_set(&x->err, ERR_NO_MEMORY, NULL);

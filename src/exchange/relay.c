@@ -31,6 +31,22 @@ static void name_form(struct exchange *x, struct http_field *fields, int n)
 			fields[i].value = arena_join(&x->arena, type, 4);
 }
 
+static bool prepare(struct exchange *x, struct provider_call *prepared)
+{
+	const struct llm_notes *notes = x->translation != NULL ? &x->translation->notes : NULL;
+	const struct provider_ask ask = {.op = x->op,
+		.model = x->upstream_model,
+		.base_path = x->place->base_path,
+		.region = x->place->region,
+		.stream = x->facts.stream,
+		.betas = notes != NULL ? notes->betas : NULL,
+		.n_betas = notes != NULL ? notes->n_betas : 0,
+		.client = client_field,
+		.user = x};
+
+	return provider_prepare(&x->provider->setup, &ask, &x->arena, prepared, &x->err);
+}
+
 enum move step_dispatch(struct exchange *x)
 {
 	struct http_field fields[PROVIDER_MAX_FIELDS];
@@ -39,14 +55,13 @@ enum move step_dispatch(struct exchange *x)
 
 	if (x->local)
 		return MOVE_NEXT;
-	if (!provider_prepare(x->provider->type, x->op, x->provider->base_path,
-		    x->provider->api_key, client_field, x, &x->arena, &prepared, &x->err))
+	if (!prepare(x, &prepared))
 		return MOVE_FAIL;
 	for (int i = 0; i < prepared.n; i++)
 		fields[i] = (struct http_field){prepared.fields[i].name, prepared.fields[i].value};
 	if (x->form.boundary.n > 0)
 		name_form(x, fields, prepared.n);
-	spec = (struct http_call_spec){.origin = x->provider->origin,
+	spec = (struct http_call_spec){.origin = x->place->origin,
 		.method = HTTP_POST,
 		.target = prepared.target,
 		.fields = fields,

@@ -35,53 +35,131 @@ static struct tls_context *context_for(const struct conf_provider *from, struct 
 	return *system_tls != NULL ? tls_context_ref(*system_tls) : NULL;
 }
 
-static bool compile_origin(struct snapshot *s, const struct conf_provider *from, struct provider *p,
+static bool provider_error(const struct snapshot *s, const struct conf_provider *from,
+	const struct err *why, struct err *err)
+{
+	return err_set(err, ERR_CONFIG, "%s:%d:%d: provider \"%s\": %s",
+		s->conf->file != NULL ? s->conf->file : "configuration", from->line, from->column,
+		from->name, why->text);
+}
+
+static bool compile_place(struct snapshot *s, const struct conf_provider *from,
+	const struct provider_setup *setup, struct span region, struct provider_place *place,
 	struct tls_context **system_tls, struct err *err)
 {
-	const char *url = from->base_url != NULL ? from->base_url : p->type->base_url;
-	struct tls_context *tls;
 	struct err why = {0};
+	struct span url = provider_base_url(setup, region, &s->arena, &why);
+	struct tls_context *tls = NULL;
 	const char *path;
 
-	if (url == NULL)
-		return config_error(s->conf, from->line, from->column, err,
-			"base_url is missing for provider", from->name, NULL);
-	tls = context_for(from, span_of(url), system_tls, &why);
 	if (why.code == ERR_OK)
-		p->origin = http_origin_new(url, tls, &path, &why);
+		tls = context_for(from, url, system_tls, &why);
+	if (why.code == ERR_OK)
+		place->origin = http_origin_new(url.p, tls, &path, &why);
 	tls_context_unref(tls);
-	if (p->origin == NULL)
-		return err_set(err, ERR_CONFIG, "%s:%d:%d: provider \"%s\": %s",
-			s->conf->file != NULL ? s->conf->file : "configuration", from->line,
-			from->column, from->name, why.text);
-	p->base_path = arena_copy(&s->arena, span_of(path));
-	while (p->base_path.n > 0 && p->base_path.p[p->base_path.n - 1] == '/')
-		p->base_path.n--;
+	if (place->origin == NULL)
+		return provider_error(s, from, &why, err);
+	place->region = region;
+	place->base_path = arena_copy(&s->arena, span_of(path));
+	return true;
+}
+
+static bool read_aliases(
+	struct snapshot *s, const struct conf_provider *from, struct provider_setup *setup)
+{
+	const struct conf_pair *pairs = from->deployments;
+	struct provider_alias *all;
+	int n = 0;
+
+	while (pairs != NULL && pairs[n].name != NULL)
+		n++;
+	if (n == 0)
+		return true;
+	all = arena_alloc(&s->arena, sizeof(*all) * (size_t)n);
+	for (int i = 0; all != NULL && i < n; i++)
+		all[i] = (struct provider_alias){span_of(pairs[i].name), span_of(pairs[i].value)};
+	setup->deployments = all;
+	setup->n_deployments = n;
+	return all != NULL;
+}
+
+static bool read_setup(struct snapshot *s, const struct conf_provider *from,
+	struct provider_setup *setup, struct err *err)
+{
+	const struct provider_type *type = provider_type_find(span_of(from->type));
+
+	if (type == NULL)
+		return config_error(s->conf, from->line, from->column, err, "unknown provider type",
+			from->type, text_nearest(span_of(from->type), provider_type_names));
+	*setup = (struct provider_setup){.type = type,
+		.base_url = span_of(from->base_url),
+		.api_key = span_of(from->api_key),
+		.access_key_id = span_of(from->access_key_id),
+		.secret_access_key = span_of(from->secret_access_key),
+		.session_token = span_of(from->session_token),
+		.region = span_of(from->region),
+		.project = span_of(from->project),
+		.location = span_of(from->location),
+		.resource = span_of(from->resource),
+		.api_version = span_of(from->api_version),
+		.by_deployment = from->address != NULL && strcmp(from->address, "deployment") == 0,
+		.has_service_account = from->service_account != NULL};
+	return read_aliases(s, from, setup) || err_set(err, ERR_NO_MEMORY, NULL);
+}
+
+static bool compile_places(struct snapshot *s, const struct conf_provider *from, struct provider *p,
+	struct tls_context **tls, struct err *err)
+{
+	const char **regions = from->regions;
+	struct err why = {0};
+	int n = 0;
+
+	while (regions[n] != NULL)
+		n++;
+	if (n > 0 && !p->setup.type->regional) {
+		err_set(&why, ERR_CONFIG, "regions means nothing to providers of type %s",
+			p->setup.type->name);
+		return provider_error(s, from, &why, err);
+	}
+	p->places = arena_zalloc(&s->arena, sizeof(*p->places) * (size_t)(n + 1));
+	if (p->places == NULL)
+		return err_set(err, ERR_NO_MEMORY, NULL);
+	for (; p->n_places < n + 1; p->n_places++) {
+		struct span region = span_of(p->n_places > 0 ? regions[p->n_places - 1] : NULL);
+
+		if (!compile_place(s, from, &p->setup, region, &p->places[p->n_places], tls, err))
+			return false;
+	}
 	return true;
 }
 
 static bool compile_provider(struct snapshot *s, const struct conf_provider *from,
-	struct tls_context **tls, struct err *err)
+	const struct provider_setup *setup, struct tls_context **tls, struct err *err)
 {
 	const struct conf *c = s->conf;
 	struct provider *p = &s->providers[s->n_providers];
+	struct err why = {0};
 
-	p->type = provider_type_find(span_of(from->type));
-	if (p->type == NULL)
-		return config_error(c, from->line, from->column, err, "unknown provider type",
-			from->type, text_nearest(span_of(from->type), provider_type_names));
+	if (!provider_check(setup, &why))
+		return provider_error(s, from, &why, err);
+	p->setup = *setup;
 	p->name = span_of(from->name);
-	p->api_key = span_of(from->api_key);
 	p->plain_head_ms = or_else(from->head_ms, c->plain_header_ms);
 	p->first_event_ms = or_else(from->first_event_ms, c->first_event_ms);
 	p->timeouts = (struct http_timeouts){.connect_ms = or_else(from->connect_ms, c->connect_ms),
 		.head_ms = or_else(from->head_ms, c->header_ms),
 		.idle_ms = or_else(from->idle_ms, c->stream_idle_ms),
 		.total_ms = or_else(from->total_ms, c->total_ms)};
-	if (!compile_origin(s, from, p, tls, err))
-		return false;
 	s->n_providers++;
-	return true;
+	return compile_places(s, from, p, tls, err);
+}
+
+static void say_off(const struct conf_provider *from, struct log *log)
+{
+	struct log_field f = LOG_FIELD_TEXT("provider", span_of(from->name));
+
+	log_write(log, from->enabled ? LOG_WARN : LOG_INFO, "provider_off",
+		from->enabled ? "its api_key is empty" : "enabled: false", &f, 1);
 }
 
 static bool compile_providers(struct snapshot *s, struct log *log, struct err *err)
@@ -96,17 +174,15 @@ static bool compile_providers(struct snapshot *s, struct log *log, struct err *e
 		ok = err_set(err, ERR_NO_MEMORY, NULL);
 	for (int i = 0; ok && i < c->n_providers; i++) {
 		const struct conf_provider *from = &c->providers[i];
-		const struct provider_type *type = provider_type_find(span_of(from->type));
+		struct provider_setup setup;
+		bool on = from->enabled;
 
-		if (!from->enabled ||
-			(type != NULL && type->needs_key && from->api_key[0] == '\0')) {
-			struct log_field f = LOG_FIELD_TEXT("provider", span_of(from->name));
-
-			log_write(log, from->enabled ? LOG_WARN : LOG_INFO, "provider_off",
-				from->enabled ? "its api_key is empty" : "enabled: false", &f, 1);
-			continue;
-		}
-		ok = compile_provider(s, from, &tls, err);
+		ok = !on || read_setup(s, from, &setup, err);
+		on = on && ok && !provider_lacks_key(&setup);
+		if (on)
+			ok = compile_provider(s, from, &setup, &tls, err);
+		else if (ok)
+			say_off(from, log);
 	}
 	tls_context_unref(tls);
 	return ok;
@@ -159,9 +235,9 @@ static bool override_model(struct snapshot *s, const struct conf_model *from, st
 		LLM_PRICE_UNKNOWN, LLM_PRICE_UNKNOWN, LLM_PRICE_UNKNOWN, LLM_PRICE_UNKNOWN};
 	p = snapshot_provider(s, name.provider);
 	known = catalog_find(s->catalog, span_of(from->id));
-	if (known == NULL && p != NULL && p->type->catalog_prefix != NULL)
+	if (known == NULL && p != NULL && p->setup.type->catalog_prefix != NULL)
 		known = find_under(
-			s->catalog, span_of(p->type->catalog_prefix), name.full, &s->arena);
+			s->catalog, span_of(p->setup.type->catalog_prefix), name.full, &s->arena);
 	if (known != NULL)
 		m = *known;
 	m.id = span_of(from->id);
@@ -186,6 +262,16 @@ const struct provider *snapshot_provider(const struct snapshot *s, struct span n
 	for (int i = 0; i < s->n_providers; i++)
 		if (span_eq(s->providers[i].name, name))
 			return &s->providers[i];
+	return NULL;
+}
+
+const struct provider_place *snapshot_place(const struct provider *p, struct span region)
+{
+	if (region.n == 0 || span_eq(region, p->setup.region) || span_eq(region, p->setup.location))
+		return &p->places[0];
+	for (int i = 1; i < p->n_places; i++)
+		if (span_eq(region, p->places[i].region))
+			return &p->places[i];
 	return NULL;
 }
 
@@ -314,8 +400,9 @@ static struct span offered_as(
 	struct snapshot *s, const struct provider *p, const struct llm_model *m)
 {
 	struct span own = arena_printf(&s->arena, "%.*s/", SPAN_ARG(p->name));
-	struct span prefix =
-		p->type->catalog_prefix != NULL ? span_of(p->type->catalog_prefix) : own;
+	struct span prefix = p->setup.type->catalog_prefix != NULL
+				     ? span_of(p->setup.type->catalog_prefix)
+				     : own;
 
 	if (own.n > 0 && span_starts(m->id, own))
 		return m->id;
@@ -462,7 +549,8 @@ void snapshot_unref(struct snapshot *s)
 	if (s == NULL || __atomic_sub_fetch(&s->refs, 1, __ATOMIC_ACQ_REL) > 0)
 		return;
 	for (int i = 0; i < s->n_providers; i++)
-		http_origin_unref(s->providers[i].origin);
+		for (int j = 0; j < s->providers[i].n_places; j++)
+			http_origin_unref(s->providers[i].places[j].origin);
 	catalog_free(s->catalog);
 	buf_done(&s->model_list);
 	conf_free(s->conf);

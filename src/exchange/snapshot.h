@@ -12,12 +12,18 @@
 #include "meaning/llm/catalog.h"
 #include "meaning/provider/provider.h"
 
-struct provider {
-	struct span name; /* as configured: the prefix in model ids */
-	const struct provider_type *type;
+/* An address of a provider. */
+struct provider_place {
+	struct span region; /* as models name it; empty: the configured one */
 	struct http_origin *origin;
 	struct span base_path; /* "" or "/v1" */
-	struct span api_key;
+};
+
+struct provider {
+	struct span name; /* as configured: the prefix in model ids */
+	struct provider_setup setup;
+	struct provider_place *places; /* the first: of models that name no region */
+	int n_places;
 	struct http_timeouts timeouts; /* head_ms for streams; plain_head_ms otherwise */
 	int plain_head_ms, first_event_ms;
 };
@@ -48,6 +54,8 @@ struct snapshot *snapshot_ref(struct snapshot *s);
 void snapshot_unref(struct snapshot *s);
 
 const struct provider *snapshot_provider(const struct snapshot *s, struct span name);
+/* Where the provider runs models of this region (empty: its own). NULL: it is not set up there. */
+const struct provider_place *snapshot_place(const struct provider *p, struct span region);
 /* What is known of a model as clients name it, with its region or without. NULL: nothing. */
 const struct llm_model *snapshot_model(const struct snapshot *s, struct span id);
 const struct model_entry *snapshot_entry(const struct snapshot *s, struct span id);

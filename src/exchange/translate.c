@@ -6,8 +6,6 @@
 #define ARENA_BYTES (64u << 20)
 #define MAX_HELD_CALL_BYTES (4u << 20)
 
-static const struct llm_quirks no_quirks;
-
 static struct span cost_text(void *user, const struct llm_usage *u, char out[32])
 {
 	return exchange_cost_text(user, u, out);
@@ -79,10 +77,10 @@ bool translate_read(struct exchange *x)
 	t->x = x;
 	t->from = x->dialect->codec;
 	t->to = dialect_of(x->op)->codec;
-	t->target = (struct llm_target){.model = x->name.full,
+	t->target = (struct llm_target){.model = x->upstream_model,
 		.provider = x->provider->name,
 		.facts = x->model,
-		.quirks = &no_quirks,
+		.quirks = &x->quirks,
 		.drop = x->who.drop,
 		.auto_cache = x->meta.has_auto_cache ? x->meta.auto_cache : is_agent(x)};
 	if (t->target.drop == LLM_DROP_UNSET)

@@ -48,9 +48,9 @@ void conf_free(struct conf *c)
 	if (c == NULL)
 		return;
 	for (int i = 0; i < c->n_providers; i++)
-		if (c->providers[i].api_key != NULL)
-			explicit_bzero(
-				(char *)c->providers[i].api_key, strlen(c->providers[i].api_key));
+		for (const struct option *o = provider_options; o->path != NULL; o++)
+			if (option_is_secret(o))
+				option_wipe(o, &c->providers[i]);
 	arena_done(&c->arena);
 	free(c);
 }

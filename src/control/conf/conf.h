@@ -21,12 +21,21 @@
 
 struct conf_origin; /* where a value came from; private */
 
+struct conf_pair {
+	const char *name, *value;
+};
+
 struct conf_provider {
 	const char *name, *type;
 	const char *base_url; /* NULL: the type's */
 	const char *api_key;  /* "" when it resolved to nothing */
-	const char *ca_file;  /* NULL: the system's store */
-	bool enabled;         /* false: switched off in the file */
+	const char *access_key_id, *secret_access_key, *session_token; /* or NULL, as all below */
+	const char *service_account;                                   /* JSON */
+	const char *region, *project, *location, *resource, *address, *api_version;
+	const char **regions;                /* NULL-terminated */
+	const struct conf_pair *deployments; /* ends with name NULL */
+	const char *ca_file;                 /* NULL: the system's store */
+	bool enabled;                        /* false: switched off in the file */
 	int connect_ms, head_ms, first_event_ms, idle_ms, total_ms; /* 0: the general ones */
 	int line, column; /* of the entry's name in the file */
 	struct conf_origin *origins;

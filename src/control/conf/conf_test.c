@@ -64,6 +64,67 @@ static void test_defaults(void **state)
 	conf_free(c);
 }
 
+static void test_what_single_kinds_of_providers_need(void **state)
+{
+	struct conf *c = read_ok(
+		"providers:\n"
+		"  az: {type: azure, api_key: k, resource: mine, address: deployment, "
+		"api_version: 2024-10-21, deployments: {gpt-4o: my-gpt, \"a/b@c\": '$${x'}}\n"
+		"  br: {type: bedrock, region: eu-central-1, regions: [us-east-1, eu-west-1], "
+		"access_key_id: AKIAIOSFODNN7EXAMPLE, secret_access_key: secret-value}\n"
+		"  vx: {type: vertex, location: global, service_account: '{\"a\": \"b c\"}'}\n");
+	const struct conf_provider *p = c->providers;
+
+	assert_string_equal(p[0].address, "deployment");
+	assert_string_equal(p[0].resource, "mine");
+	assert_string_equal(p[0].api_version, "2024-10-21");
+	assert_string_equal(p[0].deployments[0].name, "gpt-4o");
+	assert_string_equal(p[0].deployments[0].value, "my-gpt");
+	assert_string_equal(p[0].deployments[1].name, "a/b@c");
+	assert_string_equal(p[0].deployments[1].value, "${x");
+	assert_null(p[0].deployments[2].name);
+	assert_null(p[0].regions[0]);
+	assert_string_equal(p[1].regions[1], "eu-west-1");
+	assert_null(p[1].regions[2]);
+	assert_string_equal(p[1].secret_access_key, "secret-value");
+	assert_string_equal(p[2].service_account, "{\"a\": \"b c\"}");
+	assert_shows(
+		c, false, "    deployments: {\"gpt-4o\": \"my-gpt\", \"a/b@c\": \"$${x\"}\n", true);
+	assert_shows(c, false, "    regions: [\"us-east-1\", \"eu-west-1\"]\n", true);
+	assert_shows(c, false, "    service_account: \"***\"\n", true);
+	assert_shows(c, false, "    secret_access_key: \"***\"\n", true);
+	assert_shows(c, false, "secret-value", false);
+	assert_shows(c, false, "session_token", false);
+	conf_free(c);
+}
+
+/* A path is followed; nothing of the file's text is in a message. */
+static void test_the_file_of_a_service_account(void **state)
+{
+	char path[] = "/tmp/conf_test_account_XXXXXX", text[256];
+	int fd = mkstemp(path);
+	struct conf *c;
+	struct err err = {0};
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, "{\n\"x\": 1\n}\n", 11), 11);
+	snprintf(
+		text, sizeof(text), "providers:\n  v: {type: vertex, service_account: %s}\n", path);
+	c = read_ok(text);
+	assert_string_equal(c->providers[0].service_account, "{\n\"x\": 1\n}\n");
+	conf_free(c);
+	assert_int_equal(pwrite(fd, "secret", 6, 0), 6);
+	assert_null(conf_read(&sys_real, "f.yaml", span_of(text), &err));
+	assert_non_null(strstr(err.text, "f.yaml:2:"));
+	assert_non_null(strstr(err.text, "no JSON object"));
+	assert_null(strstr(err.text, "secret"));
+	close(fd);
+	unlink(path);
+	err = (struct err){0};
+	assert_null(conf_read(&sys_real, "f.yaml", span_of(text), &err));
+	assert_non_null(strstr(err.text, "neither JSON nor a file"));
+}
+
 static void test_a_whole_file(void **state)
 {
 	struct conf *c =
@@ -151,6 +212,19 @@ static void test_json_is_yaml(void **state)
 static const struct {
 	const char *file, *error;
 } bad_files[] = {
+	{"providers:\n  a: {type: azure, deployments: x}\n",
+		"f.yaml:2:33: providers.a.deployments: a mapping is expected: lines of the form "
+		"\"model: name\""},
+	{"providers:\n  a: {type: azure, deployments: {m: ''}}\n",
+		"f.yaml:2:37: providers.a.deployments is empty"},
+	{"providers:\n  a: {type: azure, address: v2}\n",
+		"f.yaml:2:29: providers.a.address \"v2\" must be one of v1|deployment"},
+	{"providers:\n  a: {type: bedrock, regions: eu}\n",
+		"f.yaml:2:31: providers.a.regions: a list is expected, such as [\"eu-west-1\"]"},
+	{"providers:\n  a: {type: bedrock, regions: [a/b]}\n",
+		"f.yaml:2:32: providers.a.regions \"a/b\" must be a name of letters, digits, '.', "
+		"'_' "
+		"and '-'"},
 	{"listne: 1\n", "f.yaml:1:1: unknown key \"listne\"; did you mean \"listen\"?"},
 	{"\nlimits:\n  max_bdoy: 1MiB\n",
 		"f.yaml:3:3: unknown key \"limits.max_bdoy\"; did you mean \"max_body\"?"},
@@ -630,6 +704,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_what_single_kinds_of_providers_need),
+		cmocka_unit_test(test_the_file_of_a_service_account),
 		cmocka_unit_test(test_a_whole_file),
 		cmocka_unit_test(test_quotes),
 		cmocka_unit_test(test_json_is_yaml),

@@ -7,6 +7,7 @@
 #define MAX_NAME 64
 #define MAX_MODEL_ID 256
 #define MAX_ORIGINS 64
+#define MAX_PAIRS 256
 #define SHOWN_SECRET_CHARS 20 /* from this length on the last four are shown */
 
 #define ROW(type_of, path_, type_, member_, value_, least_, most_, choices_, help_)                \
@@ -347,6 +348,11 @@ static bool check_text(const struct option *o, struct span text, struct err *err
 		return option_name_is_valid(text) ||
 		       err_set(err, ERR_CONFIG,
 			       "must be a name of letters, digits, '.', '_' and '-'");
+	case OPTION_ACCOUNT:
+		return (text.n > 0 && text.p[0] == '{') ||
+		       err_set(err, ERR_CONFIG,
+			       "is no JSON object; the key file of a service account begins with "
+			       "{");
 	case OPTION_MODEL_ID:
 		return option_model_id_is_valid(text) ||
 		       err_set(err, ERR_CONFIG, "must be a model's id: provider/model");
@@ -366,6 +372,18 @@ static bool check_host(struct span text, struct err *err)
 	return true;
 }
 
+static bool check_entry(const struct option *o, struct span text, struct err *err)
+{
+	if (o->type == OPTION_HOSTS)
+		return check_host(text, err);
+	if (o->type == OPTION_ORIGINS)
+		return check_origin(text, err);
+	return option_name_is_valid(text) ||
+	       err_set(err, ERR_CONFIG,
+		       "\"%.*s\" must be a name of letters, digits, '.', '_' and '-'",
+		       SPAN_ARG(span_head(text, 100)));
+}
+
 static bool read_list(const struct option *o, struct arena *a, struct span text, const char ***out,
 	struct err *err)
 {
@@ -381,7 +399,7 @@ static bool read_list(const struct option *o, struct arena *a, struct span text,
 			continue;
 		if (n == MAX_ORIGINS)
 			return err_set(err, ERR_CONFIG, "has more than %d entries", MAX_ORIGINS);
-		if (!(o->type == OPTION_HOSTS ? check_host(one, err) : check_origin(one, err)))
+		if (!check_entry(o, one, err))
 			return false;
 		list[n] = arena_cstr(a, one);
 		if (list[n++] == NULL)
@@ -447,6 +465,7 @@ bool option_read(
 		return true;
 	case OPTION_ORIGINS:
 	case OPTION_HOSTS:
+	case OPTION_NAMES:
 		return read_list(o, a, text, member(o, base), err);
 	default:
 		if (!check_text(o, text, err))
@@ -457,6 +476,29 @@ bool option_read(
 		*(const char **)member(o, base) = copy;
 		return true;
 	}
+}
+
+bool option_add_pair(const struct option *o, struct arena *a, struct span name, struct span value,
+	void *base, struct err *err)
+{
+	const struct conf_pair **have = member(o, base);
+	struct conf_pair *all;
+	int n = 0;
+
+	while (*have != NULL && (*have)[n].name != NULL)
+		n++;
+	if (name.n == 0 || value.n == 0)
+		return err_set(err, ERR_CONFIG, "is empty");
+	if (n == MAX_PAIRS)
+		return err_set(err, ERR_CONFIG, "has more than %d entries", MAX_PAIRS);
+	all = arena_zalloc(a, sizeof(*all) * (size_t)(n + 2));
+	if (all == NULL)
+		return err_set(err, ERR_NO_MEMORY, NULL);
+	if (n > 0)
+		memcpy(all, *have, sizeof(*all) * (size_t)n);
+	all[n] = (struct conf_pair){arena_cstr(a, name), arena_cstr(a, value)};
+	*have = all;
+	return (all[n].name != NULL && all[n].value != NULL) || err_set(err, ERR_NO_MEMORY, NULL);
 }
 
 bool option_defaults(const struct option *table, struct arena *a, void *base, struct err *err)
@@ -475,6 +517,14 @@ bool option_defaults(const struct option *table, struct arena *a, void *base, st
 	return true;
 }
 
+void option_wipe(const struct option *o, void *base)
+{
+	char *text = *(char **)member(o, base);
+
+	if (text != NULL)
+		explicit_bzero(text, strlen(text));
+}
+
 /* ---- value to text ---- */
 
 bool option_is_set(const struct option *o, const void *base)
@@ -488,6 +538,8 @@ bool option_is_set(const struct option *o, const void *base)
 	case OPTION_ORIGINS:
 	case OPTION_HOSTS:
 		return true;
+	case OPTION_NAMES:
+		return **(const char ***)member(o, base) != NULL;
 	case OPTION_DURATION:
 		return o->value != NULL || *(int *)member(o, base) > 0;
 	case OPTION_COUNT:
@@ -543,6 +595,19 @@ static void write_origins(const char **list, struct buf *out)
 	buf_append_char(out, ']');
 }
 
+static void write_pairs(const struct conf_pair *pairs, struct buf *out)
+{
+	buf_append_char(out, '{');
+	for (int i = 0; pairs[i].name != NULL; i++) {
+		if (i > 0)
+			buf_append_cstr(out, ", ");
+		text_json_string(out, span_of(pairs[i].name));
+		buf_append_cstr(out, ": ");
+		write_text(span_of(pairs[i].value), out);
+	}
+	buf_append_char(out, '}');
+}
+
 static void write_choice(const char *choices, int index, struct buf *out)
 {
 	struct span rest = span_of(choices), one;
@@ -575,7 +640,14 @@ void option_write(const struct option *o, const void *base, struct buf *out)
 		break;
 	case OPTION_ORIGINS:
 	case OPTION_HOSTS:
+	case OPTION_NAMES:
 		write_origins(*(const char **const *)m, out);
+		break;
+	case OPTION_PAIRS:
+		write_pairs(*(const struct conf_pair *const *)m, out);
+		break;
+	case OPTION_ACCOUNT:
+		write_text(SPAN("***"), out);
 		break;
 	case OPTION_CHOICE:
 		buf_append_cstr(out, *(const char *const *)m);
@@ -602,7 +674,10 @@ const char *option_type_name(const struct option *o)
 	case OPTION_MODEL_ID:
 		return "model id";
 	case OPTION_SECRET:
+	case OPTION_ACCOUNT:
 		return "secret";
+	case OPTION_PAIRS:
+		return "mapping";
 	case OPTION_PRICE:
 		return "decimal number";
 	case OPTION_CHOICE:
@@ -616,6 +691,7 @@ const char *option_type_name(const struct option *o)
 		return "size";
 	case OPTION_ORIGINS:
 	case OPTION_HOSTS:
+	case OPTION_NAMES:
 		return "list";
 	default:
 		return "number";

@@ -29,6 +29,9 @@ enum option_type {
 	OPTION_COUNT,    /* int64_t; -1: not given */
 	OPTION_ORIGINS,  /* const char **, NULL-terminated */
 	OPTION_HOSTS,    /* const char **, NULL-terminated: host or host:port */
+	OPTION_NAMES,    /* const char **, NULL-terminated: as OPTION_NAME */
+	OPTION_PAIRS,    /* const struct conf_pair *, ends with name NULL */
+	OPTION_ACCOUNT,  /* const char *, a secret JSON object; or the path of its file */
 };
 
 struct option {
@@ -58,7 +61,11 @@ bool option_defaults(const struct option *table, struct arena *a, void *base, st
 /* Its value is a list of texts. */
 static inline bool option_is_list(const struct option *o)
 {
-	return o->type == OPTION_ORIGINS || o->type == OPTION_HOSTS;
+	return o->type == OPTION_ORIGINS || o->type == OPTION_HOSTS || o->type == OPTION_NAMES;
+}
+static inline bool option_is_secret(const struct option *o)
+{
+	return o->type == OPTION_SECRET || o->type == OPTION_ACCOUNT;
 }
 
 /*
@@ -67,6 +74,10 @@ static inline bool option_is_list(const struct option *o)
  */
 bool option_read(
 	const struct option *o, struct arena *a, struct span text, void *base, struct err *err);
+/* The same for OPTION_PAIRS, one pair more. */
+bool option_add_pair(const struct option *o, struct arena *a, struct span name, struct span value,
+	void *base, struct err *err);
+void option_wipe(const struct option *o, void *base);         /* of a secret */
 bool option_is_set(const struct option *o, const void *base); /* false: there is nothing to show */
 /* As YAML in one line, secrets masked. */
 void option_write(const struct option *o, const void *base, struct buf *out);

@@ -151,7 +151,7 @@ static bool fail_value(struct reader *r, const struct target *t, const struct op
 {
 	if (why->code == ERR_NO_MEMORY)
 		return err_set(r->err, ERR_NO_MEMORY, NULL);
-	if (show && o->type != OPTION_SECRET && n->text.n > 0 && !has_control(n->text))
+	if (show && !option_is_secret(o) && n->text.n > 0 && !has_control(n->text))
 		return fail_at(r, n->line, n->column, "%s%s \"%.*s\" %s", t->name, o->path,
 			SPAN_ARG(span_head(n->text, 80)), why->text);
 	return fail_at(r, n->line, n->column, "%s%s %s", t->name, o->path, why->text);
@@ -172,10 +172,10 @@ static bool expand_value(struct reader *r, const struct target *t, const struct 
 			return err_set(r->err, ERR_NO_MEMORY, NULL);
 		return fail_at(r, n->line, n->column, "%s%s: %s", t->name, o->path, why.text);
 	}
-	if (o->type == OPTION_SECRET && out->n > 0 && !out->whole)
+	if (option_is_secret(o) && out->n > 0 && !out->whole)
 		return fail_at(r, n->line, n->column,
 			"%s%s: a variable must be the whole value of a secret", t->name, o->path);
-	if (!check_characters(out->text, &why))
+	if (o->type != OPTION_ACCOUNT && !check_characters(out->text, &why))
 		return fail_value(r, t, o, n, false, &why);
 	return true;
 }
@@ -190,6 +190,34 @@ static void set_origin(struct reader *r, const struct target *t, const struct op
 			.source = source};
 }
 
+/* What is no JSON is the path of a file that holds it. */
+static bool read_account(struct reader *r, struct span *text, struct err *err)
+{
+	struct err why = {0};
+	struct span given = span_trim(*text);
+	struct buf b;
+	char *path;
+	bool ok = true;
+
+	if (given.n == 0 || given.p[0] == '{')
+		return true;
+	if (!check_characters(given, err))
+		return false;
+	path = arena_cstr(&r->c->arena, given);
+	if (path == NULL)
+		return err_set(err, ERR_NO_MEMORY, NULL);
+	buf_init(&b, EXPAND_MAX_BYTES);
+	if (sys_read_file(r->sys, path, &b, &why))
+		*text = arena_copy(&r->c->arena, buf_span(&b));
+	else
+		ok = err_set(err, why.code == ERR_NO_MEMORY ? why.code : ERR_CONFIG,
+			"is neither JSON nor a file that can be read: %s", why.text);
+	if (b.mem != NULL)
+		explicit_bzero(b.mem, b.cap);
+	buf_done(&b);
+	return ok && (text->p != NULL || err_set(err, ERR_NO_MEMORY, NULL));
+}
+
 static bool read_value(
 	struct reader *r, const struct target *t, const struct option *o, const struct yaml_node *n)
 {
@@ -202,6 +230,8 @@ static bool read_value(
 		err_set(&why, ERR_CONFIG, "must be true or false without quotes");
 		return fail_value(r, t, o, n, true, &why);
 	}
+	if (o->type == OPTION_ACCOUNT && !read_account(r, &e.text, &why))
+		return fail_value(r, t, o, n, false, &why);
 	if (!option_read(o, &r->c->arena, e.text, t->base, &why))
 		return fail_value(r, t, o, n, e.n == 0, &why);
 	set_origin(r, t, o, n, e.source);
@@ -217,7 +247,10 @@ static bool read_list(
 
 	if (n->kind != YAML_LIST)
 		return fail_at(r, n->line, n->column, "%s%s: a list is expected, such as [\"%s\"]",
-			t->name, o->path, "https://app.example.org");
+			t->name, o->path,
+			o->type == OPTION_NAMES   ? "eu-west-1"
+			: o->type == OPTION_HOSTS ? "files.lan:8080"
+						  : "https://app.example.org");
 	buf_init(&all, EXPAND_MAX_BYTES);
 	for (const struct yaml_node *m = n->first; ok && m != NULL; m = m->next) {
 		struct expanded e;
@@ -242,6 +275,34 @@ static bool read_list(
 	if (ok)
 		set_origin(r, t, o, n, NULL);
 	return ok;
+}
+
+static bool read_pairs(
+	struct reader *r, const struct target *t, const struct option *o, const struct yaml_node *n)
+{
+	if (n->kind != YAML_MAP)
+		return fail_at(r, n->line, n->column,
+			"%s%s: a mapping is expected: lines of the form \"model: name\"", t->name,
+			o->path);
+	for (const struct yaml_node *m = n->first; m != NULL; m = m->next) {
+		struct expanded e;
+		struct err why = {0};
+
+		if (!expand_value(r, t, o, m, &e))
+			return false;
+		if (!option_add_pair(o, &r->c->arena, m->key, e.text, t->base, &why))
+			return fail_value(r, t, o, m, false, &why);
+	}
+	set_origin(r, t, o, n, NULL);
+	return true;
+}
+
+static bool read_option(
+	struct reader *r, const struct target *t, const struct option *o, const struct yaml_node *n)
+{
+	if (option_is_list(o))
+		return read_list(r, t, o, n);
+	return o->type == OPTION_PAIRS ? read_pairs(r, t, o, n) : read_value(r, t, o, n);
 }
 
 /* ---- mappings ---- */
@@ -287,7 +348,7 @@ static bool read_map(
 			return fail_unknown(r, t, prefix, m);
 		o = find_option(t->table, path);
 		if (o != NULL) {
-			if (!(option_is_list(o) ? read_list(r, t, o, m) : read_value(r, t, o, m)))
+			if (!read_option(r, t, o, m))
 				return false;
 			continue;
 		}

@@ -34,6 +34,25 @@ bool base64_write(struct buf *out, struct span bytes)
 	return true;
 }
 
+bool base64url_write(struct buf *out, struct span bytes)
+{
+	size_t from = out->n;
+
+	if (!base64_write(out, bytes))
+		return false;
+	while (out->n > from && buf_span(out).p[out->n - 1] == '=')
+		out->n--;
+	for (size_t i = from; i < out->n; i++) {
+		char *c = out->mem + out->off + i;
+
+		if (*c == '+')
+			*c = '-';
+		else if (*c == '/')
+			*c = '_';
+	}
+	return true;
+}
+
 static int value_of(char c)
 {
 	if (c >= 'A' && c <= 'Z')

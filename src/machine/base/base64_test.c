@@ -25,6 +25,20 @@ static void follows_the_vectors_of_rfc_4648(void **state)
 	}
 }
 
+/* The bytes behind those that were there already. */
+static void writes_what_an_address_may_hold(void **state)
+{
+	struct buf b;
+
+	buf_init(&b, 64);
+	buf_append_cstr(&b, "+/=.");
+	assert_true(base64url_write(&b, SPAN("\xfb\xff\xfe\xff")));
+	assert_true(span_is(buf_span(&b), "+/=.-__-_w"));
+	assert_true(base64url_write(&b, SPAN("f")));
+	assert_true(span_is(buf_span(&b), "+/=.-__-_wZg"));
+	buf_done(&b);
+}
+
 static void refuses_what_is_not_canonical(void **state)
 {
 	static const char *const bad[] = {"Zg", "Zg=", "Zh==", "Zm9=", "Z===", "====", "Zm 9",
@@ -44,6 +58,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(follows_the_vectors_of_rfc_4648),
+		cmocka_unit_test(writes_what_an_address_may_hold),
 		cmocka_unit_test(refuses_what_is_not_canonical),
 	};
 

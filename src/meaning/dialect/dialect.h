@@ -40,6 +40,8 @@ struct llm_metadata {
 struct pass_edit {
 	struct span model; /* the provider's own name */
 	bool ask_usage;    /* make a stream report usage although the client did not ask */
+	/* Messages: the version goes into the body and the model out of it (Vertex); or NULL. */
+	const char *body_version;
 };
 
 enum tap_verdict { TAP_PASS, TAP_DROP, TAP_REPLACE };

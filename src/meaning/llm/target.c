@@ -2,6 +2,15 @@
 #include "meaning/llm/target.h"
 #include <string.h>
 
+void llm_need_beta(struct llm_notes *notes, const char *beta)
+{
+	for (int i = 0; i < notes->n_betas; i++)
+		if (strcmp(notes->betas[i], beta) == 0)
+			return;
+	if (notes->n_betas < LLM_MAX_BETAS)
+		notes->betas[notes->n_betas++] = beta;
+}
+
 void llm_note(struct llm_notes *notes, const char *code)
 {
 	for (int i = 0; i < notes->n; i++)

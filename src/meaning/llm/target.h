@@ -63,6 +63,8 @@ struct llm_quirks {
 
 	/* Anthropic's format elsewhere. */
 	bool no_betas, no_server_tools;
+	/* The version stands in the body and the model does not (Vertex); NULL: as documented. */
+	const char *body_version;
 	/* Gemini's. */
 	bool vertex;
 };
@@ -87,6 +89,7 @@ struct llm_target {
 };
 
 #define LLM_MAX_NOTES 24
+#define LLM_MAX_BETAS 4
 
 /*
  * What was left out or changed on the way, by codes such as "dropped:seed" or
@@ -95,9 +98,12 @@ struct llm_target {
 struct llm_notes {
 	const char *codes[LLM_MAX_NOTES];
 	int n;
+	const char *betas[LLM_MAX_BETAS]; /* of Anthropic's API, that the body makes use of */
+	int n_betas;
 };
 
 void llm_note(struct llm_notes *notes, const char *code);
+void llm_need_beta(struct llm_notes *notes, const char *beta); /* a literal */
 
 /*
  * A parameter that the target cannot have. Drops it with the note, or sets ERR_UNSUPPORTED_PARAM

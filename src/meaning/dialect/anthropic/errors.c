@@ -121,6 +121,12 @@ static void edit_request(enum llm_op op, const struct llm_facts *facts,
 	const struct pass_edit *edit, struct json_edit *e)
 {
 	edit_common(facts, edit, e);
+	if (edit->body_version == NULL)
+		return;
+	json_edit_set(e, "anthropic_version", arena_printf(e->arena, "\"%s\"", edit->body_version));
+	/* The address names the model, except where tokens are counted. */
+	if (op == LLM_OP_MESSAGES)
+		json_edit_remove(e, "model");
 }
 
 /* The envelope's own "type" is no error type. */

@@ -62,6 +62,18 @@ static void edits_only_what_must_be(void **state)
 		"{\"model\":\"claude\",\"messages\":[ ]}");
 }
 
+/* Vertex: the address names the model, but for a count, whose method is the same for all. */
+static void a_body_with_its_version_has_no_model(void **state)
+{
+	struct pass_edit edit = {.model = SPAN("claude"), .body_version = "vertex-2023-10-16"};
+
+	edits(d, LLM_OP_MESSAGES, "{\"model\":\"vertex/claude\",\"max_tokens\":1,\"stream\":true}",
+		&edit,
+		"{\"max_tokens\":1,\"stream\":true,\"anthropic_version\":\"vertex-2023-10-16\"}");
+	edits(d, LLM_OP_COUNT_TOKENS, "{\"model\":\"vertex/claude\"}", &edit,
+		"{\"model\":\"claude\",\"anthropic_version\":\"vertex-2023-10-16\"}");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -69,6 +81,7 @@ int main(void)
 		cmocka_unit_test(refuses_and_names_the_member),
 		cmocka_unit_test(a_long_user_is_cut_between_characters),
 		cmocka_unit_test(edits_only_what_must_be),
+		cmocka_unit_test(a_body_with_its_version_has_no_model),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -471,6 +471,7 @@ static void put_search(struct out *o, const struct llm_tool *tool)
 		return;
 	}
 	json_put_open(o->b, NULL, '{');
+	llm_need_beta(o->notes, "web-search-2025-03-05");
 	json_put_cstr(o->b, "type", "web_search_20250305");
 	json_put_cstr(o->b, "name", "web_search");
 	if (tool->max_uses > 0)
@@ -795,7 +796,10 @@ bool anthropic_write_request(const struct llm_request *q, const struct llm_targe
 	plan_marks(&o);
 	plan_thinking(&o);
 	buf_append_char(b, '{');
-	json_put_str(b, "model", t->model);
+	if (t->quirks->body_version != NULL)
+		json_put_cstr(b, "anthropic_version", t->quirks->body_version);
+	else
+		json_put_str(b, "model", t->model);
 	put_max_tokens(&o);
 	if (q->cache != LLM_CACHE_NONE)
 		put_mark(&o, q->cache);
