@@ -52,6 +52,20 @@ static bool read_body(struct exchange *x, struct translation *t)
 	return !t->arena.failed || err_set(&x->err, ERR_NO_MEMORY, NULL);
 }
 
+/*
+ * Agents whose histories grow turn by turn: they gain by marks although they set none, and it is
+ * documented that they get them (docs/guide). Beginnings of the x-title field.
+ */
+static bool is_agent(const struct exchange *x)
+{
+	static const char *const titles[] = {"Cline", "Roo Code", "Roo-Code", "Forge", NULL};
+
+	for (int i = 0; titles[i] != NULL; i++)
+		if (span_starts_nocase(x->title, span_of(titles[i])))
+			return true;
+	return false;
+}
+
 bool translate_read(struct exchange *x)
 {
 	struct translation *t = ARENA_NEW(&x->arena, struct translation);
@@ -67,7 +81,10 @@ bool translate_read(struct exchange *x)
 		.provider = x->provider->name,
 		.facts = x->model,
 		.quirks = &x->quirks,
-		.auto_cache = x->meta.auto_cache};
+		.drop = x->who.drop,
+		.auto_cache = x->meta.has_auto_cache ? x->meta.auto_cache : is_agent(x)};
+	if (t->target.drop == LLM_DROP_UNSET)
+		llm_drop_read(span_of(x->snapshot->conf->drop_params), &t->target.drop);
 	x->translation = t;
 	return read_body(x, t);
 }

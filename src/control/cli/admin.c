@@ -97,6 +97,7 @@ static void info_of_row(const struct key_row *row, struct key_info *k)
 	text_rfc3339(k->created, row->created_ms);
 	if (row->expires_ms != 0)
 		text_rfc3339(k->expires, row->expires_ms);
+	snprintf(k->drop, sizeof(k->drop), "%s", llm_drop_names[row->drop]);
 }
 
 static void copy(yyjson_val *object, const char *key, char *out, size_t size)
@@ -119,6 +120,7 @@ static void info_of_json(yyjson_val *v, struct key_info *k)
 	copy(permissions, "completions", k->completions, sizeof(k->completions));
 	copy(v, "created_at", k->created, sizeof(k->created));
 	copy(v, "expires_at", k->expires, sizeof(k->expires));
+	copy(v, "drop_params", k->drop, sizeof(k->drop));
 }
 
 static bool wrong_answer(struct err *err)
@@ -215,9 +217,10 @@ static bool create_in_store(struct admin *a, const struct key_wanted *w, struct 
 {
 	struct key_row row;
 
-	if (!auth_make(
-		    a->sys, w->name, w->manage, w->completions, w->expires_ms, &row, text, err) ||
-		!key_insert(&a->store, &row, err))
+	if (!auth_make(a->sys, w->name, w->manage, w->completions, w->expires_ms, &row, text, err))
+		return false;
+	row.drop = w->drop;
+	if (!key_insert(&a->store, &row, err))
 		return false;
 	info_of_row(&row, made);
 	return true;
@@ -235,6 +238,8 @@ static void write_wanted(const struct key_wanted *w, struct buf *out)
 		text_rfc3339(time, w->expires_ms);
 		buf_printf(out, ",\"expires_at\":\"%s\"", time);
 	}
+	if (w->drop != LLM_DROP_UNSET)
+		buf_printf(out, ",\"drop_params\":\"%s\"", llm_drop_names[w->drop]);
 	buf_append_char(out, '}');
 }
 

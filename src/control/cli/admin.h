@@ -29,6 +29,7 @@ struct key_info {
 	char id[ID_UUID_CHARS + 1];
 	char name[129], public_id[13], manage[8], completions[8];
 	char created[32], expires[32]; /* RFC 3339; expires "": never */
+	char drop[12];                 /* "": as configured */
 };
 
 struct key_list {
@@ -40,6 +41,7 @@ struct key_wanted {
 	const char *name;
 	enum permission manage, completions;
 	int64_t expires_ms; /* 0: never */
+	enum llm_drop drop;
 };
 
 /* The caller frees list->v. */

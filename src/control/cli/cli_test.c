@@ -482,7 +482,7 @@ static void fake_stop(struct fake *f)
 #define KEY_JSON                                                                                   \
 	"\"id\":\"" KEY_ID "\",\"name\":\"q\",\"public_id\":\"V1Q7AmBP3oCH\",\"permissions\":"     \
 	"{\"manage\":\"read\",\"completions\":\"write\"},\"created_at\":\"2026-11-23T02:57:44."    \
-	"484Z\",\"expires_at\":null"
+	"484Z\",\"expires_at\":null,\"drop_params\":\"all\""
 #define OK_HEAD "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n"
 #define LISTED OK_HEAD "{\"keys\":[{" KEY_JSON "}]}"
 
@@ -516,10 +516,14 @@ static void test_a_key_made_by_the_server(void **state)
 	struct fake f;
 
 	fake_start(&f, answers);
-	assert_int_equal(run("keys create --name q --expires 1d --data-dir d3"), CLI_DONE);
+	assert_int_equal(
+		run("keys create --name q --expires 1d --drop-params all --data-dir d3"), CLI_DONE);
 	assert_string_equal(out, KEY_TEXT "\n");
 	fake_stop(&f);
 	assert_has(f.asked[0], ",\"expires_at\":\"");
+	assert_has(f.asked[0], ",\"drop_params\":\"all\"}");
+	assert_int_equal(run("keys create --name q --drop-params some --data-dir d3"), CLI_USAGE);
+	assert_has(err_out, "--drop-params is harmless, all or none");
 }
 
 static void test_the_server_refuses(void **state)

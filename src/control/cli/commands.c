@@ -44,6 +44,8 @@ static const struct flag keys_create_flags[] = {
 	{"completions", 0, "RIGHT", "none, read or write (default): may it call models?"},
 	{"manage", 0, "RIGHT", "none (default), read or write: may it manage this gateway?"},
 	{"expires", 0, "TIME", "From now on, such as 12h or 90d; without it never"},
+	{"drop-params", 0, "WHICH",
+		"harmless, all or none: parameters that a provider lacks; else as configured"},
 	{"secret-only", 0, NULL, "Nothing but the key, for scripts"},
 	FLAG_CONFIG,
 	FLAG_DATA_DIR,

@@ -57,6 +57,15 @@ static const char *where_todo(const struct err *err)
 
 /* ---- showing ---- */
 
+/* A text without special characters, or null. */
+static void write_text(const char *text, struct buf *out)
+{
+	if (text[0] != '\0')
+		buf_printf(out, "\"%s\"", text);
+	else
+		buf_append_cstr(out, "null");
+}
+
 static void write_json(const struct key_info *k, struct buf *out)
 {
 	buf_printf(out, "{\"id\":\"%s\",\"name\":", k->id);
@@ -66,10 +75,10 @@ static void write_json(const struct key_info *k, struct buf *out)
 	buf_printf(out, ",\"permissions\":{\"manage\":\"%s\",\"completions\":\"%s\"}", k->manage,
 		k->completions);
 	buf_printf(out, ",\"created_at\":\"%s\",\"expires_at\":", k->created);
-	if (k->expires[0] != '\0')
-		buf_printf(out, "\"%s\"}", k->expires);
-	else
-		buf_append_cstr(out, "null}");
+	write_text(k->expires, out);
+	buf_append_cstr(out, ",\"drop_params\":");
+	write_text(k->drop, out);
+	buf_append_char(out, '}');
 }
 
 static void write_rows(const struct key_list *list, bool aligned, struct buf *out)
@@ -150,6 +159,16 @@ static bool read_right(
 	return err_set(err, ERR_USAGE, "--%s is none, read or write, not \"%.40s\"", flag, text);
 }
 
+static bool read_drop(const struct call *c, enum llm_drop *out, struct err *err)
+{
+	const char *text = call_flag(c, "drop-params");
+
+	if (text == NULL || llm_drop_read(span_of(text), out))
+		return true;
+	return err_set(
+		err, ERR_USAGE, "--drop-params is harmless, all or none, not \"%.40s\"", text);
+}
+
 static bool read_expiry(const struct call *c, int64_t *expires_ms, struct err *err)
 {
 	static const struct {
@@ -228,7 +247,7 @@ int run_keys_create(struct call *c)
 
 	if (!read_name(c, &wanted.name, &err) || !read_right(c, "manage", &wanted.manage, &err) ||
 		!read_right(c, "completions", &wanted.completions, &err) ||
-		!read_expiry(c, &wanted.expires_ms, &err))
+		!read_expiry(c, &wanted.expires_ms, &err) || !read_drop(c, &wanted.drop, &err))
 		return call_fail(c, "wrong use", &err, "sluice keys create --help");
 	if (!open_admin(c, &a, true, &err))
 		return call_fail(c, "no key was made", &err, where_todo(&err));

@@ -61,6 +61,7 @@ struct conf {
 	const char *log_format;         /* auto json human */
 	const char *log_file;           /* NULL: stderr */
 	bool durability_power;
+	const char *drop_params;   /* harmless all none */
 	const char *default_model; /* NULL: none */
 	const char **cors_origins; /* NULL-terminated; empty: CORS off; "*" allowed */
 	bool media_fetch;

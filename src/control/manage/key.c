@@ -9,6 +9,7 @@ struct wanted {
 	char name[129];
 	enum permission manage, completions;
 	int64_t expires_ms;
+	enum llm_drop drop;
 };
 
 static bool bad(struct err *err, const char *member, const char *what)
@@ -83,9 +84,17 @@ static bool read_member(yyjson_val *key, yyjson_val *value, struct wanted *w, st
 				"must be a time such as 2027-01-31T00:00:00Z, or null for never");
 		return true;
 	}
+	if (yyjson_equals_str(key, "drop_params")) {
+		struct span text = {yyjson_get_str(value), yyjson_get_len(value)};
+
+		return yyjson_is_null(value) ||
+		       (yyjson_is_str(value) && llm_drop_read(text, &w->drop)) ||
+		       bad(err, "drop_params", "must be \"harmless\", \"all\", \"none\" or null");
+	}
 	err_param(err, yyjson_get_str(key));
 	return err_set(err, ERR_BAD_REQUEST,
-		"\"%.64s\" is not a member of a key; known are name, permissions, expires_at",
+		"\"%.64s\" is not a member of a key; known are name, permissions, expires_at, "
+		"drop_params",
 		yyjson_get_str(key));
 }
 
@@ -130,6 +139,11 @@ static void write_key(struct buf *b, const struct key_row *k)
 		buf_printf(b, "\"%s\"", time);
 	else
 		buf_append_cstr(b, "null");
+	buf_append_cstr(b, ",\"drop_params\":");
+	if (k->drop != LLM_DROP_UNSET)
+		buf_printf(b, "\"%s\"", llm_drop_names[k->drop]);
+	else
+		buf_append_cstr(b, "null");
 }
 
 /* Who may use the gateway is changed: the log says so. */
@@ -151,8 +165,10 @@ bool manage_key_create(struct manage_call *call, struct err *err)
 	struct wanted w;
 
 	if (!read_wanted(call->body, sys->wall_ms(sys), &w, err) ||
-		!auth_make(sys, w.name, w.manage, w.completions, w.expires_ms, &row, text, err) ||
-		!key_insert(call->store, &row, err))
+		!auth_make(sys, w.name, w.manage, w.completions, w.expires_ms, &row, text, err))
+		return false;
+	row.drop = w.drop;
+	if (!key_insert(call->store, &row, err))
 		return false;
 	if (!auth_add(call->env->auth, &row, err)) {
 		bool existed;

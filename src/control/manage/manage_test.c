@@ -128,6 +128,7 @@ static void test_a_key_is_in_force_when_the_answer_comes(void **state)
 	assert_has("\"name\":\"one\"");
 	assert_has("\"permissions\":{\"manage\":\"read\",\"completions\":\"write\"}");
 	assert_has("\"expires_at\":null");
+	assert_has("\"drop_params\":null");
 	assert_null(strstr(got, key));
 
 	snprintf(path, sizeof(path), KEYS "/%s", id);
@@ -136,6 +137,23 @@ static void test_a_key_is_in_force_when_the_answer_comes(void **state)
 	assert_int_equal(call("DELETE", path, NULL), 404);
 	assert_int_equal(call("GET", KEYS, NULL), 200);
 	assert_string_equal(got, "{\"keys\":[]}");
+}
+
+static void test_drop_params(void **state)
+{
+	char key[128], id[64], path[128];
+	struct auth_identity who;
+
+	assert_int_equal(call("POST", KEYS, "{\"name\":\"strict\",\"drop_params\":\"none\"}"), 201);
+	assert_has("\"drop_params\":\"none\"");
+	member("api_key", key, sizeof(key));
+	member("api_key_id", id, sizeof(id));
+	assert_true(is_in_force(key, 1, &who));
+	assert_int_equal(who.drop, LLM_DROP_NONE);
+	assert_int_equal(call("GET", KEYS, NULL), 200);
+	assert_has("\"drop_params\":\"none\"");
+	snprintf(path, sizeof(path), KEYS "/%s", id);
+	assert_int_equal(call("DELETE", path, NULL), 200);
 }
 
 static void test_expiry(void **state)
@@ -177,6 +195,8 @@ static void test_what_is_refused(void **state)
 			"\"param\":\"permissions.manage\""},
 		{"POST", KEYS, "{\"name\":\"x\",\"permissions\":{\"delete\":\"read\"}}", 400,
 			"may hold manage and completions only"},
+		{"POST", KEYS, "{\"name\":\"x\",\"drop_params\":\"some\"}", 400,
+			"\"param\":\"drop_params\""},
 		{"POST", KEYS, "{\"name\":\"x\",\"expires_at\":\"tomorrow\"}", 400,
 			"\"param\":\"expires_at\""},
 		{"POST", KEYS, "{\"name\":\"x\",\"expires_at\":\"2001-01-01T00:00:00Z\"}", 400,
@@ -322,6 +342,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_key_is_in_force_when_the_answer_comes),
+		cmocka_unit_test(test_drop_params),
 		cmocka_unit_test(test_expiry),
 		cmocka_unit_test(test_what_is_refused),
 		cmocka_unit_test(test_a_name_is_given_once),

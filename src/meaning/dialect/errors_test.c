@@ -272,9 +272,49 @@ static void overload_differs_by_format(void **state)
 	assert_int_equal(dialect_openai_chat.status(&err), 402);
 }
 
+/* clients.md 1.1: Claude Code reads the numbers and compacts. */
+static void an_overflow_has_anthropics_words(void **state)
+{
+	static const struct {
+		const char *said, *written;
+	} rows[] = {
+		{"This model's maximum context length is 8192 tokens. However, your messages "
+		 "resulted in 9001 tokens.",
+			"prompt is too long: 9001 tokens > 8192 maximum"},
+		{"This model's maximum context length is 4096 tokens. However, you requested 5000 "
+		 "tokens (4900 in the messages, 100 in the completion).",
+			"prompt is too long: 5000 tokens > 4096 maximum"},
+		{"The input token count (1048577) exceeds the maximum number of tokens allowed "
+		 "(1048576).",
+			"prompt is too long: 1048577 tokens > 1048576 maximum"},
+		{"request (6000 tokens) exceeds the available context size (4096 tokens)",
+			"prompt is too long: 6000 tokens > 4096 maximum"},
+		{"gpt-4-0613: maximum context length is 8192 tokens", "prompt is too long"},
+		{"Input is too long for requested model.", "prompt is too long"},
+		{"", "prompt is too long"},
+		{"prompt is too long: 5 tokens > 4 maximum",
+			"prompt is too long: 5 tokens > 4 maximum"},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct err err = {.code = ERR_CONTEXT_LENGTH};
+		char expected[256];
+		struct buf b;
+
+		buf_init(&b, 1 << 16);
+		snprintf(err.text, sizeof(err.text), "%s", rows[i].said);
+		dialect_anthropic.write_error(&err, "provider", "req_1", NULL, NULL, &b);
+		snprintf(expected, sizeof(expected), "\"message\":\"%s\",", rows[i].written);
+		assert_true(span_find(buf_span(&b), span_of(expected)) >= 0);
+		assert_true(span_find(buf_span(&b), SPAN("\"invalid_request_error\"")) >= 0);
+		buf_done(&b);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_overflow_has_anthropics_words),
 		cmocka_unit_test(reads_every_shape),
 		cmocka_unit_test(names_the_member),
 		cmocka_unit_test(masks_what_looks_like_a_key),

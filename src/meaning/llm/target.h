@@ -69,13 +69,23 @@ struct llm_quirks {
 	bool vertex;
 };
 
+/* What becomes of a parameter that the target cannot have. */
+enum llm_drop {
+	LLM_DROP_UNSET,    /* as the next wider setting says; in the end: harmless */
+	LLM_DROP_HARMLESS, /* dropped where the answer means the same without it, else an error */
+	LLM_DROP_ALL,      /* always dropped */
+	LLM_DROP_NONE      /* always an error */
+};
+extern const char *const llm_drop_names[]; /* by value; UNSET: "" */
+bool llm_drop_read(struct span word, enum llm_drop *out);
+
 struct llm_target {
 	struct span model;             /* the provider's own name of it */
 	struct span provider;          /* configured name: the scope of states */
 	const struct llm_model *facts; /* NULL: not in the catalogue */
 	const struct llm_quirks *quirks;
-	bool refuse_unsupported; /* what cannot be carried over is an error, not dropped */
-	bool auto_cache;         /* set marks where the client set none */
+	enum llm_drop drop;
+	bool auto_cache; /* set marks where the client set none */
 };
 
 #define LLM_MAX_NOTES 24
@@ -96,9 +106,12 @@ void llm_note(struct llm_notes *notes, const char *code);
 void llm_need_beta(struct llm_notes *notes, const char *beta); /* a literal */
 
 /*
- * A member that the target cannot have. Drops it with the note, or, when the target refuses (or
- * `meaning`: leaving it out would change what the answer means), sets ERR_UNSUPPORTED_PARAM naming
- * `param` and what to do. `note` is a literal "dropped:<param>".
+ * A parameter that the target cannot have. Drops it with the note, or sets ERR_UNSUPPORTED_PARAM
+ * naming `param` and what to do, by target.drop and by `meaning`: leaving it out would change what
+ * the answer means. `note` is a literal "dropped:<param>".
  */
 bool llm_unsupported(const struct llm_target *t, const char *param, const char *note, bool meaning,
 	struct llm_notes *notes, struct err *err);
+
+/* The same for what is no parameter but the conversation itself: never dropped. Always false. */
+bool llm_refuse(const struct llm_target *t, const char *param, const char *what, struct err *err);

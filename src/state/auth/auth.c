@@ -380,6 +380,7 @@ bool auth_find(struct auth_table *t, struct span key, int64_t now_ms, struct aut
 		found.key_id = slot->row.id;
 		found.manage = slot->row.manage;
 		found.completions = slot->row.completions;
+		found.drop = slot->row.drop;
 		memcpy(found.name, slot->row.name, sizeof(found.name));
 	}
 	pthread_rwlock_unlock(&t->lock);

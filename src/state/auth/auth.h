@@ -21,6 +21,7 @@ struct auth_identity {
 	struct id key_id;
 	char name[129];
 	enum permission manage, completions;
+	enum llm_drop drop; /* UNSET: as configured */
 };
 
 /* A new key: row to store and text to show once. */

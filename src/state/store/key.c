@@ -25,10 +25,10 @@ bool key_insert(struct store *s, const struct key_row *k, struct err *err)
 	const struct db_value v[] = {db_blob(span_from(k->id.bytes, sizeof(k->id.bytes))),
 		db_text(span_of(k->public_id)), db_blob(span_from(k->sha256, sizeof(k->sha256))),
 		db_text(span_of(k->name)), db_int(k->manage), db_int(k->completions),
-		db_int(k->created_ms), db_int(k->expires_ms)};
+		db_int(k->created_ms), db_int(k->expires_ms), db_int(k->drop)};
 	struct err why = {0};
 
-	if (db_run(s->db, "INSERT INTO key VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)", v, 8, NULL,
+	if (db_run(s->db, "INSERT INTO key VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)", v, 9, NULL,
 		    NULL, &why))
 		return true;
 	if (why.code == ERR_CONFLICT)
@@ -70,19 +70,22 @@ static bool on_key(void *user, const struct db_row *r)
 	struct each_key *e = user;
 	struct key_row k = {0};
 	int64_t manage = db_get_int(r, 4), completions = db_get_int(r, 5);
+	int64_t drop = db_get_int(r, 8);
 
 	e->damaged = !take_bytes(k.id.bytes, sizeof(k.id.bytes), db_get_blob(r, 0)) ||
 		     !take_text(k.public_id, sizeof(k.public_id), db_get_text(r, 1)) ||
 		     !take_bytes(k.sha256, sizeof(k.sha256), db_get_blob(r, 2)) ||
 		     !take_text(k.name, sizeof(k.name), db_get_text(r, 3)) ||
 		     manage < PERMISSION_NONE || manage > PERMISSION_WRITE ||
-		     completions < PERMISSION_NONE || completions > PERMISSION_WRITE;
+		     completions < PERMISSION_NONE || completions > PERMISSION_WRITE ||
+		     drop < LLM_DROP_UNSET || drop > LLM_DROP_NONE;
 	if (e->damaged)
 		return false;
 	k.manage = (enum permission)manage;
 	k.completions = (enum permission)completions;
 	k.created_ms = db_get_int(r, 6);
 	k.expires_ms = db_get_int(r, 7);
+	k.drop = (enum llm_drop)drop;
 	return e->each(e->user, &k);
 }
 
@@ -93,7 +96,7 @@ bool key_each(struct store *s, bool (*each)(void *user, const struct key_row *k)
 
 	if (!db_run(s->db,
 		    "SELECT id, public_id, sha256, name, manage, completions, created_ms, "
-		    "expires_ms FROM key "
+		    "expires_ms, drop_params FROM key "
 		    "ORDER BY created_ms, id",
 		    NULL, 0, on_key, &e, err))
 		return false;

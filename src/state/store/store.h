@@ -11,6 +11,7 @@
 #include "machine/base/id.h"
 #include "machine/db/db.h"
 #include "machine/sys/sys.h"
+#include "meaning/llm/target.h"
 #include "meaning/llm/usage.h"
 
 struct store {
@@ -45,6 +46,7 @@ struct key_row {
 	char name[129];
 	enum permission manage, completions;
 	int64_t created_ms, expires_ms; /* 0: does not expire */
+	enum llm_drop drop;             /* UNSET: as configured */
 };
 
 bool key_insert(

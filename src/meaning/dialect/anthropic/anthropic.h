@@ -31,8 +31,8 @@ enum tap_verdict anthropic_tap(struct tap *t, struct span name, struct span data
 
 void anthropic_write_error(const struct err *err, const char *origin, const char *request_id,
 	const char *native_type, const char *native_code, struct buf *out);
-void anthropic_write_stream_error(const struct err *err, const char *origin,
-	const char *request_id, int64_t sequence, struct buf *out);
+void anthropic_write_stream_error(const struct err *err, const char *origin, const char *request_id,
+	int64_t sequence, struct buf *out);
 
 /* ---- translation ---- */
 

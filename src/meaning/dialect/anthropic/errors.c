@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
 #include "machine/base/text.h"
 #include "meaning/dialect/anthropic/anthropic.h"
 
@@ -33,6 +34,52 @@ static const char *type_of(enum err_code code)
 	}
 }
 
+/* The next number of at least three digits that stands alone; 0: there is none. */
+static int64_t next_number(struct span *rest)
+{
+	while (rest->n > 0) {
+		size_t n = 0;
+		int64_t v = 0;
+		bool alone;
+
+		while (n < rest->n && rest->p[n] >= '0' && rest->p[n] <= '9')
+			n++;
+		/* No part of a name such as gpt-4-0613 or of a decimal fraction. */
+		alone = n >= 3 && n < 16 &&
+			(n == rest->n || strchr(" ,.;:)>", rest->p[n]) != NULL) &&
+			strchr(" (=>:", rest->p[-1]) != NULL && text_i64(span_head(*rest, n), &v);
+		*rest = span_skip(*rest, n > 0 ? n : 1);
+		if (alone)
+			return v;
+		while (n > 0 && rest->n > 0 && *rest->p != ' ')
+			*rest = span_skip(*rest, 1);
+	}
+	return 0;
+}
+
+/*
+ * Claude's clients shorten the conversation when they read these words and no others. The two
+ * numbers that every maker tells are the limit and what was over it.
+ */
+static void write_overflow(const char *words, struct buf *out)
+{
+	struct span rest = span_of(words);
+	int64_t a, b;
+
+	if (span_starts(rest, SPAN("prompt is too long"))) {
+		text_json_string(out, rest);
+		return;
+	}
+	rest = rest.n > 0 ? span_skip(rest, 1) : rest;
+	a = next_number(&rest);
+	b = next_number(&rest);
+	buf_append_cstr(out, "\"prompt is too long");
+	if (a > 0 && b > 0 && a != b)
+		buf_printf(out, ": %" PRId64 " tokens > %" PRId64 " maximum", a > b ? a : b,
+			a > b ? b : a);
+	buf_append_char(out, '"');
+}
+
 void anthropic_write_error(const struct err *err, const char *origin, const char *request_id,
 	const char *native_type, const char *native_code, struct buf *out)
 {
@@ -42,7 +89,11 @@ void anthropic_write_error(const struct err *err, const char *origin, const char
 	buf_append_cstr(out, "{\"type\":\"error\",\"error\":{\"type\":");
 	text_json_string(out, span_of(type));
 	buf_append_cstr(out, ",\"message\":");
-	text_json_string(out, span_of(err->text[0] != '\0' ? err->text : err_row(err->code)->text));
+	if (err->code == ERR_CONTEXT_LENGTH)
+		write_overflow(err->text, out);
+	else
+		text_json_string(
+			out, span_of(err->text[0] != '\0' ? err->text : err_row(err->code)->text));
 	buf_append_cstr(out, ",\"origin\":");
 	text_json_string(out, span_of(origin));
 	buf_append_cstr(out, "},\"request_id\":");

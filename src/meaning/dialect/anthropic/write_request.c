@@ -185,7 +185,7 @@ static bool put_source(struct out *o, const struct llm_media *m, struct span mim
 		json_put_str(o->b, "data", m->data);
 		break;
 	case LLM_FROM_FILE_ID:
-		return unsupported(o, "messages", "dropped:file_id", true);
+		return llm_refuse(o->t, "messages", "a file of another account", o->err);
 	}
 	buf_append_char(o->b, '}');
 	return true;
@@ -197,9 +197,9 @@ static bool put_media(struct out *o, const struct llm_media *m)
 	struct span title = m->title.n > 0 ? m->title : m->name;
 
 	if (m->kind == LLM_MEDIA_AUDIO || m->kind == LLM_MEDIA_VIDEO)
-		return unsupported(o, "messages", "dropped:audio", true);
+		return llm_refuse(o->t, "messages", "sound", o->err);
 	if (m->kind == LLM_MEDIA_DOCUMENT && o->t->quirks->no_documents)
-		return unsupported(o, "messages", "dropped:documents", true);
+		return llm_refuse(o->t, "messages", "documents", o->err);
 	json_put_cstr(o->b, "type", m->kind == LLM_MEDIA_IMAGE ? "image" : "document");
 	if (m->kind == LLM_MEDIA_IMAGE && mime.n == 0)
 		mime = SPAN("image/png");
@@ -379,7 +379,8 @@ static bool put_system(struct out *o)
 		t = t->next)
 		for (const struct llm_block *b = t->blocks; b != NULL; b = b->next) {
 			if (b->kind != LLM_BLOCK_TEXT)
-				return unsupported(o, "messages", "dropped:system_media", true);
+				return llm_refuse(
+					o->t, "messages", "pictures in a system message", o->err);
 			if (!any)
 				json_put_open(o->b, "system", '[');
 			any = true;
@@ -758,8 +759,8 @@ static bool check(struct out *o)
 		if (rows[i].given && !unsupported(o, rows[i].param, rows[i].note, rows[i].meaning))
 			return false;
 	if (q->needs_state.n > 0)
-		return unsupported(
-			o, arena_cstr(o->a, q->needs_state), "dropped:previous_response_id", true);
+		return llm_refuse(o->t, arena_cstr(o->a, q->needs_state),
+			"what only a provider that stores answers can know", o->err);
 	for (const struct llm_name *n = q->unknown; n != NULL; n = n->next)
 		if (!unsupported(o, arena_cstr(o->a, n->text), "dropped:unknown", false))
 			return false;

@@ -201,7 +201,7 @@ static inline void neutral_target(
 	*t = (struct llm_target){.model = neutral_str(v, "model"),
 		.provider = neutral_str(v, "provider"),
 		.quirks = quirks,
-		.refuse_unsupported = neutral_bool(v, "refuse")};
+		.drop = neutral_bool(v, "refuse") ? LLM_DROP_NONE : LLM_DROP_UNSET};
 	quirks->vertex = neutral_bool(v, "vertex");
 	facts->max_output = neutral_int(v, "max_output", 0);
 	if (neutral_bool(v, "reasons"))

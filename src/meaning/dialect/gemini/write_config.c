@@ -466,14 +466,9 @@ static bool check_params(struct gemini_writer *w)
 {
 	const struct llm_request *q = w->q;
 
-	if (q->needs_state.n > 0) {
-		char param[64];
-		size_t n = q->needs_state.n < 63 ? q->needs_state.n : 63;
-
-		memcpy(param, q->needs_state.p, n);
-		param[n] = '\0';
-		return refuse(w, param, "dropped:state", true);
-	}
+	if (q->needs_state.n > 0)
+		return llm_refuse(w->t, arena_cstr(w->a, q->needs_state),
+			"what only a provider that stores answers can know", w->err);
 	if (q->n > 1 && !refuse(w, "n", "dropped:n", true))
 		return false;
 	if (q->wants_audio && !refuse(w, "modalities", "dropped:modalities", true))

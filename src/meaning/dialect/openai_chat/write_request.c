@@ -88,7 +88,7 @@ static bool put_audio(struct out *o, const struct llm_media *m)
 	const char *format = llm_media_format(llm_media_type(m));
 
 	if (m->from != LLM_FROM_BASE64)
-		return unsupported(o, "messages", "dropped:audio_url", true);
+		return llm_refuse(o->t, "messages", "sound by address", o->err);
 	json_put_cstr(o->b, "type", "input_audio");
 	json_put_open(o->b, "input_audio", '{');
 	json_put_str(o->b, "data", m->data);
@@ -100,7 +100,7 @@ static bool put_audio(struct out *o, const struct llm_media *m)
 static bool put_file(struct out *o, const struct llm_media *m)
 {
 	if (o->quirks->no_documents)
-		return unsupported(o, "messages", "dropped:documents", true);
+		return llm_refuse(o->t, "messages", "documents", o->err);
 	json_put_cstr(o->b, "type", "file");
 	json_put_open(o->b, "file", '{');
 	if (m->from == LLM_FROM_FILE_ID) {
@@ -120,14 +120,14 @@ static bool put_media(struct out *o, const struct llm_media *m)
 {
 	if (m->kind == LLM_MEDIA_IMAGE) {
 		if (m->from == LLM_FROM_FILE_ID)
-			return unsupported(o, "messages", "dropped:image_file_id", true);
+			return llm_refuse(o->t, "messages", "an image of another account", o->err);
 		put_image(o, m);
 		return true;
 	}
 	if (m->kind == LLM_MEDIA_AUDIO)
 		return put_audio(o, m);
 	if (m->kind == LLM_MEDIA_VIDEO)
-		return unsupported(o, "messages", "dropped:video", true);
+		return llm_refuse(o->t, "messages", "video", o->err);
 	if (m->from != LLM_FROM_TEXT)
 		return put_file(o, m);
 	json_put_cstr(o->b, "type", "text");
@@ -735,13 +735,13 @@ static bool check(struct out *o)
 {
 	const struct llm_request *q = o->q;
 
-	if (q->n > 1)
-		return unsupported(o, "n", "dropped:n", true);
-	if (q->wants_audio)
-		return unsupported(o, "modalities", "dropped:audio", true);
+	if (q->n > 1 && !unsupported(o, "n", "dropped:n", true))
+		return false;
+	if (q->wants_audio && !unsupported(o, "modalities", "dropped:audio", true))
+		return false;
 	if (q->needs_state.n > 0)
-		return unsupported(
-			o, arena_cstr(o->a, q->needs_state), "dropped:previous_response_id", true);
+		return llm_refuse(o->t, arena_cstr(o->a, q->needs_state),
+			"what only a provider that stores answers can know", o->err);
 	for (const struct llm_name *n = q->unknown; n != NULL; n = n->next)
 		if (!unsupported(o, arena_cstr(o->a, n->text), "dropped:unknown", false))
 			return false;

@@ -65,7 +65,7 @@ static bool put_audio(struct out *o, const struct llm_media *m)
 	const char *format = llm_media_format(llm_media_type(m));
 
 	if (m->from != LLM_FROM_BASE64)
-		return unsupported(o, "input", "dropped:audio_url", true);
+		return llm_refuse(o->t, "input", "sound by address", o->err);
 	json_put_cstr(o->b, "type", "input_audio");
 	json_put_open(o->b, "input_audio", '{');
 	json_put_str(o->b, "data", m->data);
@@ -83,7 +83,7 @@ static bool put_media(struct out *o, const struct llm_media *m)
 	case LLM_MEDIA_AUDIO:
 		return put_audio(o, m);
 	case LLM_MEDIA_VIDEO:
-		return unsupported(o, "input", "dropped:video", true);
+		return llm_refuse(o->t, "input", "video", o->err);
 	case LLM_MEDIA_DOCUMENT:
 		break;
 	}
@@ -625,15 +625,15 @@ static bool check(struct out *o)
 {
 	const struct llm_request *q = o->q;
 
-	if (q->n > 1)
-		return unsupported(o, "n", "dropped:n", true);
-	if (q->stops != NULL)
-		return unsupported(o, "stop", "dropped:stop", true);
-	if (q->wants_audio)
-		return unsupported(o, "modalities", "dropped:audio", true);
+	if (q->n > 1 && !unsupported(o, "n", "dropped:n", true))
+		return false;
+	if (q->stops != NULL && !unsupported(o, "stop", "dropped:stop", true))
+		return false;
+	if (q->wants_audio && !unsupported(o, "modalities", "dropped:audio", true))
+		return false;
 	if (q->needs_state.n > 0)
-		return unsupported(
-			o, arena_cstr(o->a, q->needs_state), "dropped:previous_response_id", true);
+		return llm_refuse(o->t, arena_cstr(o->a, q->needs_state),
+			"what only a provider that stores answers can know", o->err);
 	if (q->logit_bias != NULL && !unsupported(o, "logit_bias", "dropped:logit_bias", false))
 		return false;
 	if (q->logprobs == LLM_YES && !unsupported(o, "logprobs", "dropped:logprobs", false))
