@@ -35,6 +35,7 @@ struct exchange_env {
 	bool draining;
 	struct json_scratch scratch;
 	struct tls_context *media_tls; /* made when first needed */
+	struct list credentials;       /* tokens; credential.h */
 	struct buf out;                /* events that had to be rewritten, during one read */
 	char refused_id[ID_REQUEST_CHARS + 1]; /* of a request that could not be read */
 	struct http_field refused_fields[2];

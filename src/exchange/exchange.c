@@ -23,15 +23,17 @@ static const struct step_row rows[STEP_COUNT] = {
 		"the client's body"},
 	[STEP_DECODE] = {"decode", step_decode, STEP_PLAN, STEP_SETTLE, AFTER(STEP_RECEIVE), "-"},
 	[STEP_PLAN] = {"plan", step_plan, STEP_FETCH, STEP_SETTLE, AFTER(STEP_DECODE), "-"},
-	[STEP_FETCH] = {"fetch", step_fetch, STEP_DISPATCH, STEP_SETTLE, AFTER(STEP_PLAN),
+	[STEP_FETCH] = {"fetch", step_fetch, STEP_CREDENTIAL, STEP_SETTLE, AFTER(STEP_PLAN),
 		"servers of pictures and files, until timeouts.media each"},
-	[STEP_DISPATCH] = {"dispatch", step_dispatch, STEP_RELAY, STEP_SETTLE, AFTER(STEP_FETCH),
-		"the provider's head, until connect_ms and head_ms"},
+	[STEP_CREDENTIAL] = {"credential", step_credential, STEP_DISPATCH, STEP_SETTLE,
+		AFTER(STEP_FETCH), "the server that gives the provider's tokens, 15 s"},
+	[STEP_DISPATCH] = {"dispatch", step_dispatch, STEP_RELAY, STEP_SETTLE,
+		AFTER(STEP_CREDENTIAL), "the provider's head, until connect_ms and head_ms"},
 	[STEP_RELAY] = {"relay", step_relay, STEP_SETTLE, STEP_SETTLE, AFTER(STEP_DISPATCH),
 		"both sockets, until first_event_ms, idle_ms, total_ms"},
 	[STEP_SETTLE] = {"settle", step_settle, STEP_FINISH, STEP_FINISH,
 		AFTER(STEP_RECEIVE) | AFTER(STEP_DECODE) | AFTER(STEP_PLAN) | AFTER(STEP_FETCH) |
-			AFTER(STEP_DISPATCH) | AFTER(STEP_RELAY),
+			AFTER(STEP_CREDENTIAL) | AFTER(STEP_DISPATCH) | AFTER(STEP_RELAY),
 		"the journal, until the end of the loop's turn"},
 	[STEP_FINISH] = {"finish", step_finish, STEP_LINGER, STEP_LINGER, AFTER(STEP_SETTLE), "-"},
 	[STEP_LINGER] = {"linger", step_linger, STEP_LINGER, STEP_LINGER, AFTER(STEP_FINISH),
@@ -139,6 +141,7 @@ void exchange_free(struct exchange *x)
 	journal_forget(&x->waiter);
 	timer_done(&x->timer);
 	fetch_cancel(x);
+	credential_cancel(x);
 	buf_done(&x->body);
 	buf_done(&x->held);
 	sse_done(&x->sse);
@@ -173,11 +176,13 @@ void exchange_shutdown_all(struct exchange_env *env)
 			exchange_fail(x);
 		}
 	}
+	credential_stop(env);
 }
 
 bool exchange_env_init(struct exchange_env *env, struct err *err)
 {
 	list_init(&env->exchanges);
+	credential_init(env);
 	buf_init(&env->out, 64u << 20);
 	env->scratch.n = 128u << 10;
 	env->scratch.mem = malloc(env->scratch.n);
@@ -192,6 +197,7 @@ bool exchange_env_init(struct exchange_env *env, struct err *err)
 void exchange_env_done(struct exchange_env *env)
 {
 	assert(env->n_exchanges == 0);
+	credential_done(env);
 	buf_done(&env->out);
 	free(env->scratch.mem);
 	env->scratch.mem = NULL;

@@ -8,6 +8,7 @@
  * on_failure step runs) or END (the exchange is gone). Memory of the exchange comes from its
  * arena and dies with it.
  */
+#include "exchange/credential.h"
 #include "exchange/endpoint.h"
 #include "exchange/env.h"
 #include "exchange/fetch.h"
@@ -23,6 +24,7 @@ enum step {
 	STEP_DECODE,
 	STEP_PLAN,
 	STEP_FETCH,
+	STEP_CREDENTIAL,
 	STEP_DISPATCH,
 	STEP_RELAY,
 	STEP_SETTLE,
@@ -78,6 +80,8 @@ struct exchange {
 	const struct llm_model *model;   /* NULL: not in the catalogue */
 	enum llm_op op;                  /* as the provider is asked */
 	struct translation *translation; /* NULL: pass mode */
+	struct list token_node;          /* in a credential's `waiting` */
+	struct span token;               /* for the provider; empty: it takes none */
 	struct fetch *fetch;             /* NULL: nothing is fetched */
 	struct loop_task fetch_task;
 	int attempts;
@@ -150,6 +154,9 @@ enum move step_decode(struct exchange *x);
 /* commit.c */
 enum move step_plan(struct exchange *x);
 enum move step_fetch(struct exchange *x); /* then, in translation, the body is written */
+
+/* credential.c */
+enum move step_credential(struct exchange *x);
 
 /* count.c: tokens of a prompt whose provider cannot count them; an estimate. */
 bool count_locally(struct exchange *x);

@@ -248,6 +248,7 @@ static struct exchange *make(struct exchange_env *env, struct http_request *r,
 	sse_init(&x->sse, (size_t)env->snapshot->conf->max_event_bytes);
 	timer_init(&x->timer, env->loop, NULL);
 	list_init(&x->waiter.node);
+	list_init(&x->token_node);
 	exchange_make_id(env, &x->id);
 	id_write_request(&x->id, x->request_id);
 	list_add_back(&env->exchanges, &x->node);

@@ -38,6 +38,7 @@ static bool prepare(struct exchange *x, struct provider_call *prepared)
 		.model = x->upstream_model,
 		.base_path = x->place->base_path,
 		.region = x->place->region,
+		.token = x->token,
 		.stream = x->facts.stream,
 		.betas = notes != NULL ? notes->betas : NULL,
 		.n_betas = notes != NULL ? notes->n_betas : 0,
@@ -90,6 +91,7 @@ void relay_cancel(struct exchange *x)
 {
 	timer_stop(&x->timer);
 	fetch_cancel(x);
+	credential_cancel(x);
 	if (x->call == NULL)
 		return;
 	x->sent = x->sent || http_call_sent(x->call);
@@ -561,6 +563,7 @@ static void blame_credential(struct exchange *x)
 {
 	struct err said = x->err;
 
+	credential_forget(x);
 	x->err = (struct err){0};
 	err_set(&x->err, ERR_UPSTREAM_AUTH,
 		"Provider \"%.*s\" refused the gateway's credential: %.256s",

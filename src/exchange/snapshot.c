@@ -133,15 +133,34 @@ static bool compile_places(struct snapshot *s, const struct conf_provider *from,
 	return true;
 }
 
+/* The account may know the project, so that what is missing is looked for behind it. */
+static bool compile_login(struct snapshot *s, const struct conf_provider *from, struct provider *p,
+	struct tls_context **system_tls, struct err *err)
+{
+	struct tls_context *tls = NULL;
+	struct err why = {0};
+
+	if (from->service_account != NULL)
+		p->login = login_new(span_of(from->service_account), &why);
+	if (p->login != NULL && p->setup.project.n == 0)
+		p->setup.project = p->login->account.project_id;
+	if (why.code != ERR_OK || !provider_check(&p->setup, &why))
+		return provider_error(s, from, &why, err);
+	if (p->login == NULL)
+		return true;
+	tls = context_for(from, p->login->account.token_uri, system_tls, &why);
+	if (why.code == ERR_OK)
+		login_set_tls(p->login, tls, &why);
+	tls_context_unref(tls);
+	return why.code == ERR_OK || provider_error(s, from, &why, err);
+}
+
 static bool compile_provider(struct snapshot *s, const struct conf_provider *from,
 	const struct provider_setup *setup, struct tls_context **tls, struct err *err)
 {
 	const struct conf *c = s->conf;
 	struct provider *p = &s->providers[s->n_providers];
-	struct err why = {0};
 
-	if (!provider_check(setup, &why))
-		return provider_error(s, from, &why, err);
 	p->setup = *setup;
 	p->name = span_of(from->name);
 	p->plain_head_ms = or_else(from->head_ms, c->plain_header_ms);
@@ -151,7 +170,7 @@ static bool compile_provider(struct snapshot *s, const struct conf_provider *fro
 		.idle_ms = or_else(from->idle_ms, c->stream_idle_ms),
 		.total_ms = or_else(from->total_ms, c->total_ms)};
 	s->n_providers++;
-	return compile_places(s, from, p, tls, err);
+	return compile_login(s, from, p, tls, err) && compile_places(s, from, p, tls, err);
 }
 
 static void say_off(const struct conf_provider *from, struct log *log)
@@ -544,13 +563,19 @@ struct snapshot *snapshot_ref(struct snapshot *s)
 	return s;
 }
 
+static void done_provider(struct provider *p)
+{
+	login_unref(p->login);
+	for (int i = 0; i < p->n_places; i++)
+		http_origin_unref(p->places[i].origin);
+}
+
 void snapshot_unref(struct snapshot *s)
 {
 	if (s == NULL || __atomic_sub_fetch(&s->refs, 1, __ATOMIC_ACQ_REL) > 0)
 		return;
 	for (int i = 0; i < s->n_providers; i++)
-		for (int j = 0; j < s->providers[i].n_places; j++)
-			http_origin_unref(s->providers[i].places[j].origin);
+		done_provider(&s->providers[i]);
 	catalog_free(s->catalog);
 	buf_done(&s->model_list);
 	conf_free(s->conf);

@@ -7,6 +7,7 @@
  * Immutable and reference-counted; an exchange keeps the one it began with. Swapped whole.
  */
 #include "control/conf/conf.h"
+#include "exchange/credential.h"
 #include "machine/http/client.h"
 #include "machine/obs/log.h"
 #include "meaning/llm/catalog.h"
@@ -24,6 +25,7 @@ struct provider {
 	struct provider_setup setup;
 	struct provider_place *places; /* the first: of models that name no region */
 	int n_places;
+	struct login *login;           /* NULL: no service account */
 	struct http_timeouts timeouts; /* head_ms for streams; plain_head_ms otherwise */
 	int plain_head_ms, first_event_ms;
 };

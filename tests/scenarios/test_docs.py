@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pages say what the program does: references are made from rows, links lead somewhere."""
+import json
 import os
 import re
 import subprocess
@@ -35,3 +36,25 @@ def test_architecture_names_the_folders_that_are_there():
     with open(os.path.join(kit.ROOT, "ARCHITECTURE.md"), encoding="utf-8") as f:
         named = set(re.findall(r"^\| `src/([^`]+)`", f.read(), re.M))
     assert named == there
+
+
+def test_the_snippets_of_the_providers_page_start(tmp_path):
+    """Every snippet of the guide is a configuration that the server takes, and every type is on the page."""
+    with open(os.path.join(kit.ROOT, "docs", "guide", "providers.md"), encoding="utf-8") as f:
+        snippets = re.findall(r"```yaml\nproviders:\n(.*?)```", f.read(), re.S)
+    text = re.sub(r":-\}", ":-12345678}", "".join(snippets))
+    with open(os.path.join(kit.ROOT, "src", "meaning", "provider", "types.def"), encoding="utf-8") as f:
+        types = set(re.findall(r'^TYPE\(\w+, "([^"]+)"\)', f.read(), re.M))
+    assert types == set(re.findall(r"type: ([\w.-]+)", text))
+    key = subprocess.run(["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"], capture_output=True, text=True, check=True)
+    account = tmp_path / "vertex.json"
+    account.write_text(json.dumps({"type": "service_account", "project_id": "p", "private_key": key.stdout, "client_email": "a@p",
+                                   "token_uri": "https://oauth2.googleapis.com/token"}))
+    config = tmp_path / "page.yaml"
+    config.write_text("listen: 127.0.0.1:0\ndata_dir: ./data\nproviders:\n" + text.replace("/etc/sluice/vertex.json", str(account)))
+    server = kit.Program("page", ["serve", "-c", str(config)], tmp_path)
+    try:
+        server.wait_for_line(r'"event":"ready"|listening')
+        assert "provider_off" not in server.err()
+    finally:
+        server.stop()
