@@ -27,14 +27,28 @@ static bool is_format(enum llm_media_kind kind, const char *format)
 	return false;
 }
 
-/* The word of the list for what it is; NULL: the format has none. */
+/* "text/plain; charset=utf-8" is text/plain. */
+static struct span bare_type(struct span mime)
+{
+	return span_trim(span_cut(&mime, ';'));
+}
+
+static bool is_readable(struct span mime)
+{
+	return span_starts_nocase(mime, SPAN("text/")) ||
+	       span_eq_nocase(mime, SPAN("application/json")) ||
+	       span_eq_nocase(mime, SPAN("application/xml"));
+}
+
+/* The word of the list for what it is, else for what the client says; NULL: there is none. */
 static const char *format_of(const struct llm_media *m)
 {
-	struct span mime = llm_media_type(m);
-	const char *format;
+	struct span mime = bare_type(llm_media_type(m));
+	const char *format = llm_media_format(mime);
 
-	mime = span_trim(span_cut(&mime, ';'));
-	format = llm_media_format(mime);
+	if (is_format(m->kind, format))
+		return format;
+	format = llm_media_format(bare_type(m->mime));
 	if (is_format(m->kind, format))
 		return format;
 	if (m->kind == LLM_MEDIA_IMAGE && mime.n == 0)
@@ -43,11 +57,7 @@ static const char *format_of(const struct llm_media *m)
 		return NULL;
 	if (mime.n == 0)
 		return "pdf";
-	return span_starts_nocase(mime, SPAN("text/")) ||
-			       span_eq_nocase(mime, SPAN("application/json")) ||
-			       span_eq_nocase(mime, SPAN("application/xml"))
-		       ? "txt"
-		       : NULL;
+	return is_readable(mime) ? "txt" : NULL;
 }
 
 /* ---- names of documents ---- */
@@ -160,6 +170,8 @@ struct span bedrock_mime(enum llm_media_kind kind, struct span format)
 	struct llm_media m = {.kind = kind, .from = LLM_FROM_URL};
 	char name[24] = "x.";
 
+	if (span_find_char(format, '/') >= 0)
+		return format; /* some write the type */
 	if (format.n == 0 || format.n > 16)
 		return (struct span){NULL, 0};
 	memcpy(name + 2, format.p, format.n);

@@ -33,6 +33,7 @@ static bool is_mark(yyjson_val *v, enum llm_cache_mark *out)
 
 /* The list is searched for its end each time it grows: it grows by its last element here. */
 struct list {
+	enum llm_role role;
 	struct llm_block **at;
 	struct llm_block *last;
 };
@@ -121,8 +122,16 @@ static bool read_reasoning(struct reader *r, struct list *list, yyjson_val *v)
 	return true;
 }
 
+/* What a tool of the system's did goes back as it came: its result stands in the same turn. */
+static bool is_hosted(const struct list *list, yyjson_val *v)
+{
+	return span_is(text_in(json_get(v, "toolUse"), "type"), "server_tool_use") ||
+	       (list->role == LLM_ROLE_ASSISTANT && json_get(v, "toolResult") != NULL);
+}
+
 static bool read_block(struct reader *r, struct list *list, yyjson_val *v)
 {
+	bool hosted = is_hosted(list, v);
 	struct llm_media media;
 	enum llm_cache_mark mark;
 	struct llm_block *b;
@@ -132,9 +141,9 @@ static bool read_block(struct reader *r, struct list *list, yyjson_val *v)
 			list->last->cache = mark;
 		return true;
 	}
-	if (json_get(v, "toolUse") != NULL)
+	if (json_get(v, "toolUse") != NULL && !hosted)
 		return read_call(r, list, json_get(v, "toolUse"));
-	if (json_get(v, "toolResult") != NULL)
+	if (json_get(v, "toolResult") != NULL && !hosted)
 		return read_result(r, list, json_get(v, "toolResult"));
 	if (json_get(v, "reasoningContent") != NULL)
 		return read_reasoning(r, list, json_get(v, "reasoningContent"));
@@ -164,7 +173,7 @@ static bool read_turn(struct reader *r, enum llm_role role, yyjson_val *content,
 		return false;
 	if (!yyjson_is_arr(content))
 		return bad(r, param, "a list of blocks");
-	list = (struct list){.at = &t->blocks};
+	list = (struct list){.role = role, .at = &t->blocks};
 	yyjson_arr_foreach(content, i, max, item)
 	{
 		if (!yyjson_is_obj(item))

@@ -296,6 +296,13 @@ static void check_error(struct span name, int status, struct span body)
 	json_free(doc);
 }
 
+/* Blank texts are left out, and some are put where the format wants something. */
+static bool is_filling(yyjson_val *text)
+{
+	return yyjson_equals_str(text, ".") || yyjson_equals_str(text, "Continue.") ||
+	       (yyjson_is_str(text) && bedrock_is_blank(span_of(yyjson_get_str(text))));
+}
+
 static void walk_texts(struct buf *b, yyjson_val *messages)
 {
 	yyjson_val *message, *block;
@@ -304,7 +311,8 @@ static void walk_texts(struct buf *b, yyjson_val *messages)
 	yyjson_arr_foreach(messages, i, max, message)
 		yyjson_arr_foreach(json_get(message, "content"), k, all, block)
 	{
-		put(b, json_get(block, "text"));
+		if (!is_filling(json_get(block, "text")))
+			put(b, json_get(block, "text"));
 		put(b, json_get(json_get(block, "toolUse"), "name"));
 		put(b, json_get(json_get(block, "toolResult"), "toolUseId"));
 	}
@@ -365,6 +373,21 @@ static void check_response(
 	buf_done(&bytes);
 }
 
+/* A body stands in the record as a document, or as its text. */
+static void check_sent(struct span name, const struct llm_target *target, yyjson_val *record)
+{
+	struct span text = {NULL, 0};
+	yyjson_doc *doc;
+
+	if (!json_get_str(record, "request", &text)) {
+		check_request(name, target, json_get(record, "request"));
+		return;
+	}
+	doc = json_read(NULL, text, NULL);
+	check_request(name, target, yyjson_doc_get_root(doc));
+	json_free(doc);
+}
+
 static bool check_record(yyjson_val *record)
 {
 	struct span name = {NULL, 0}, path = {NULL, 0};
@@ -380,7 +403,7 @@ static bool check_record(yyjson_val *record)
 	target = target_of(path);
 	check_response(name, &target, (int)status, record);
 	if (status == 200)
-		check_request(name, &target, json_get(record, "request"));
+		check_sent(name, &target, record);
 	arena_done(&arena);
 	return true;
 }
