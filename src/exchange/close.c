@@ -40,7 +40,7 @@ static void assess(struct exchange *x, bool complete)
 	if (stream)
 		x->usage = x->tap->usage;
 	if (x->endpoint->op == LLM_OP_COUNT_TOKENS || !x->sent || x->not_http ||
-		x->answer == ANSWER_ERROR ||
+		(x->answer == ANSWER_ERROR && !x->usage.present) ||
 		(x->err_from_provider && output_bytes == 0 && !x->usage.present)) {
 		x->usage = (struct llm_usage){0};
 		x->basis = BASIS_NONE;
@@ -261,7 +261,8 @@ static void answer_translated(struct exchange *x)
 	struct buf body;
 
 	buf_init(&body, x->held.max_bytes * 2);
-	if (!translate_write_answer(x, &body)) {
+	if (!(x->embedding != NULL ? embed_answer_client(x, &body)
+				   : translate_write_answer(x, &body))) {
 		buf_done(&body);
 		err_set(&x->err, ERR_NO_MEMORY, NULL);
 		x->status = x->dialect->status(&x->err);
@@ -313,7 +314,7 @@ enum move step_finish(struct exchange *x)
 			end_stream(x);
 		} else if (x->err.code != ERR_OK) {
 			answer_error(x);
-		} else if (x->translation != NULL) {
+		} else if (x->translation != NULL || x->embedding != NULL) {
 			answer_translated(x);
 		} else {
 			answer_plain(x);

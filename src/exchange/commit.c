@@ -71,7 +71,7 @@ static bool is_served(const struct exchange *x)
 /* The formats that can be written for a provider. */
 #define TRANSLATED                                                                                 \
 	(1u << LLM_OP_CHAT | 1u << LLM_OP_MESSAGES | 1u << LLM_OP_RESPONSES |                      \
-		1u << LLM_OP_GENERATE | 1u << LLM_OP_CONVERSE)
+		1u << LLM_OP_GENERATE | 1u << LLM_OP_CONVERSE | 1u << LLM_OP_EMBEDDINGS)
 
 /* "model@region": only where the operator has set the provider up. */
 static bool choose_place(struct exchange *x)
@@ -128,6 +128,8 @@ enum move step_plan(struct exchange *x)
 	x->model = snapshot_model(x->snapshot, x->facts.model);
 	if (x->op == LLM_OP_COUNT_TOKENS && !is_served(x))
 		ok = count_locally(x);
+	else if (embed_is_needed(x))
+		ok = embed_read(x);
 	else if (x->op == x->endpoint->op && !(x->dialect->codec != NULL && has_foreign_state(x)))
 		ok = x->form.boundary.n > 0 ? form_edit(x) : edit_body(x);
 	else
@@ -137,6 +139,8 @@ enum move step_plan(struct exchange *x)
 
 enum move step_fetch(struct exchange *x)
 {
+	if (x->embedding != NULL)
+		return embed_write(x) ? MOVE_NEXT : MOVE_FAIL;
 	if (x->translation == NULL)
 		return MOVE_NEXT;
 	if (fetch_count(x) == 0)

@@ -23,7 +23,8 @@ static const struct step_row rows[STEP_COUNT] = {
 		"the client's body"},
 	[STEP_DECODE] = {"decode", step_decode, STEP_PLAN, STEP_SETTLE, AFTER(STEP_RECEIVE), "-"},
 	[STEP_PLAN] = {"plan", step_plan, STEP_FETCH, STEP_SETTLE, AFTER(STEP_DECODE), "-"},
-	[STEP_FETCH] = {"fetch", step_fetch, STEP_CREDENTIAL, STEP_SETTLE, AFTER(STEP_PLAN),
+	[STEP_FETCH] = {"fetch", step_fetch, STEP_CREDENTIAL, STEP_SETTLE,
+		AFTER(STEP_PLAN) | AFTER(STEP_RELAY),
 		"servers of pictures and files, until timeouts.media each"},
 	[STEP_CREDENTIAL] = {"credential", step_credential, STEP_DISPATCH, STEP_SETTLE,
 		AFTER(STEP_FETCH), "the server that gives the provider's tokens, 15 s"},
@@ -85,6 +86,16 @@ void exchange_advance(struct exchange *x)
 	run(x);
 }
 
+void exchange_again(struct exchange *x)
+{
+	x->answer = ANSWER_NONE;
+	x->n_passed = 0;
+	buf_clear(&x->held);
+	x->attempts--; /* it is no second try */
+	enter(x, STEP_FETCH);
+	run(x);
+}
+
 void exchange_fail(struct exchange *x)
 {
 	assert(x->err.code != ERR_OK);
@@ -96,7 +107,8 @@ void exchange_count_bytes(struct exchange *x)
 {
 	size_t now = x->body.cap + x->held.cap + x->sse.held.cap + x->sse.joined.cap +
 		     x->frames.held.cap +
-		     (x->translation != NULL ? translate_bytes(x->translation) : 0);
+		     (x->translation != NULL ? translate_bytes(x->translation) : 0) +
+		     embed_bytes(x->embedding);
 
 	if (now == x->buffered)
 		return;
@@ -149,6 +161,8 @@ void exchange_free(struct exchange *x)
 	eventstream_done(&x->frames);
 	translate_done(x->translation);
 	x->translation = NULL;
+	embed_done(x->embedding);
+	x->embedding = NULL;
 	exchange_count_bytes(x);
 	snapshot_unref(x->snapshot);
 	arena_done(&x->arena);

@@ -9,6 +9,7 @@
  * arena and dies with it.
  */
 #include "exchange/credential.h"
+#include "exchange/embed.h"
 #include "exchange/endpoint.h"
 #include "exchange/env.h"
 #include "exchange/fetch.h"
@@ -82,6 +83,7 @@ struct exchange {
 	const struct llm_model *model;   /* NULL: not in the catalogue */
 	enum llm_op op;                  /* as the provider is asked */
 	struct translation *translation; /* NULL: pass mode */
+	struct embedding *embedding;     /* NULL: vectors pass as they come */
 	struct list token_node;          /* in a credential's `waiting` */
 	struct span token;               /* for the provider; empty: it takes none */
 	struct fetch *fetch;             /* NULL: nothing is fetched */
@@ -137,6 +139,8 @@ struct exchange {
 void exchange_begin(struct exchange *x);
 /* Enters the next step and runs until one waits or the exchange is gone; from events only. */
 void exchange_advance(struct exchange *x);
+/* The provider is asked once more for the same request; from the end of a call. */
+void exchange_again(struct exchange *x);
 /* The current step failed (x->err is set): on with its on_failure step. */
 void exchange_fail(struct exchange *x);
 const char *exchange_step_name(enum step s);

@@ -591,10 +591,21 @@ static bool read_plain(struct exchange *x)
 	return ok;
 }
 
+static bool read_document(struct exchange *x, bool *more)
+{
+	if (x->embedding != NULL)
+		return embed_take(x, buf_span(&x->held), more);
+	return x->translation != NULL ? translate_answer(x, buf_span(&x->held)) : read_plain(x);
+}
+
 static void relay_plain_end(struct exchange *x)
 {
-	bool ok = x->translation != NULL ? translate_answer(x, buf_span(&x->held)) : read_plain(x);
+	bool more = false, ok = read_document(x, &more);
 
+	if (ok && more) {
+		exchange_again(x);
+		return;
+	}
 	if (ok && x->facts.stream)
 		ok = err_set(&x->err, ERR_UPSTREAM_INVALID,
 			"Provider \"%.*s\" answered a streaming request without a stream",

@@ -31,6 +31,7 @@ static const struct provider_path sim_paths[] = {
 const struct provider_type provider_sim = {.name = "sim",
 	.paths = sim_paths,
 	.catalog_prefix = "sim/",
+	.embeds_base64 = true,
 	.auth = PROVIDER_AUTH_BEARER,
 	.messages_auth = PROVIDER_AUTH_X_API_KEY,
 	.claude = CLAUDE_ANTHROPIC,

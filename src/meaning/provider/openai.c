@@ -57,6 +57,7 @@ const struct provider_type provider_openai = {.name = "openai",
 	.catalog_prefix = "openai/",
 	.auth = PROVIDER_AUTH_BEARER,
 	.adapt = openai_adapt,
+	.embeds_base64 = true,
 	.finish_ends = true};
 
 const struct provider_type provider_openai_responses = {.name = "openai-responses",

@@ -80,6 +80,7 @@ struct provider_type {
 	struct llm_quirks quirks;
 	/* What depends on operation and model, on top of the row's. */
 	void (*adapt)(enum llm_op op, struct span model, struct llm_quirks *quirks);
+	bool embeds_base64;  /* knows encoding_format, as OpenAI does */
 	bool usage_optional; /* answers may lack usage (compatible servers): estimated, not refused
 			      */
 	bool finish_ends;    /* U-15: a missing end marker is fine once a finish reason was seen */
