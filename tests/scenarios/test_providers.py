@@ -197,9 +197,10 @@ def test_claude_at_vertex_gets_its_version_in_the_body(upstream, key, tmp_path, 
     assert path.endswith("/publishers/anthropic/models/claude-sonnet-4-5@20250929:rawPredict")
     assert body["anthropic_version"] == "vertex-2023-10-16" and "model" not in body
     assert headers["anthropic-beta"] == "interleaved-thinking-2025-05-14" and "anthropic-version" not in headers
-    assert gateway.post("/v1/chat/completions", kit.chat("vertex/anthropic/claude-sonnet-4-5")).status_code == 200
+    got = gateway.post("/v1/chat/completions", kit.chat("vertex/anthropic/claude-sonnet-4-5@20250929"))
+    assert got.status_code == 200 and got.json()["usage"]["cost"] > 0, got.text
     path, headers, body = upstream.seen[1]
-    assert path.endswith("/models/claude-sonnet-4-5:rawPredict")
+    assert path.endswith("/models/claude-sonnet-4-5@20250929:rawPredict")
     assert body["anthropic_version"] == "vertex-2023-10-16" and "model" not in body
 
 
