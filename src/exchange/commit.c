@@ -69,18 +69,9 @@ static bool is_served(const struct exchange *x)
 }
 
 /* The formats that can be written for a provider. */
-static unsigned known_formats(void)
-{
-	static const enum llm_op ops[] = {
-		LLM_OP_MESSAGES, LLM_OP_RESPONSES, LLM_OP_GENERATE, LLM_OP_CONVERSE};
-	const struct dialect *chat = dialect_of(LLM_OP_CHAT);
-	unsigned known = chat->codec != NULL ? 1u << LLM_OP_CHAT : 0;
-
-	for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++)
-		if (dialect_of(ops[i]) != chat && dialect_of(ops[i])->codec != NULL)
-			known |= 1u << ops[i];
-	return known;
-}
+#define TRANSLATED                                                                                 \
+	(1u << LLM_OP_CHAT | 1u << LLM_OP_MESSAGES | 1u << LLM_OP_RESPONSES |                      \
+		1u << LLM_OP_GENERATE | 1u << LLM_OP_CONVERSE)
 
 /* "model@region": only where the operator has set the provider up. */
 static bool choose_place(struct exchange *x)
@@ -102,7 +93,7 @@ static bool choose_place(struct exchange *x)
 static bool choose_op(struct exchange *x)
 {
 	const struct provider_setup *setup = &x->provider->setup;
-	unsigned known = x->dialect->codec != NULL ? known_formats() : 0;
+	unsigned known = x->dialect->codec != NULL ? TRANSLATED : 0;
 
 	x->op = provider_op(setup, x->endpoint->op, x->upstream_model, known);
 	if (x->op == LLM_OP_COUNT && x->endpoint->op == LLM_OP_COUNT_TOKENS &&

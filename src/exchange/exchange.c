@@ -95,6 +95,7 @@ void exchange_fail(struct exchange *x)
 void exchange_count_bytes(struct exchange *x)
 {
 	size_t now = x->body.cap + x->held.cap + x->sse.held.cap + x->sse.joined.cap +
+		     x->frames.held.cap +
 		     (x->translation != NULL ? translate_bytes(x->translation) : 0);
 
 	if (now == x->buffered)
@@ -145,6 +146,7 @@ void exchange_free(struct exchange *x)
 	buf_done(&x->body);
 	buf_done(&x->held);
 	sse_done(&x->sse);
+	eventstream_done(&x->frames);
 	translate_done(x->translation);
 	x->translation = NULL;
 	exchange_count_bytes(x);

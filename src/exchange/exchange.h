@@ -13,6 +13,8 @@
 #include "exchange/env.h"
 #include "exchange/fetch.h"
 #include "exchange/translate.h"
+#include "machine/crypto/sign_v4.h"
+#include "machine/http/eventstream.h"
 #include "machine/http/sse.h"
 
 #define EXCHANGE_ARENA_BYTES (256u << 10)
@@ -95,10 +97,12 @@ struct exchange {
 	int n_passed;
 	struct buf held; /* the document, or what waits for the journal at a stream's end */
 	struct sse sse;
-	struct tap *tap; /* of a stream; arena */
-	bool local;      /* the gateway answers by itself: `held` is the answer */
-	bool begun;      /* the client has our head: from here errors are events */
-	bool gated;      /* output goes to `held` until the journal has the record */
+	struct eventstream frames; /* instead of sse, when binary */
+	bool binary;               /* the stream is one of frames (AWS) */
+	struct tap *tap;           /* of a stream; arena */
+	bool local;                /* the gateway answers by itself: `held` is the answer */
+	bool begun;                /* the client has our head: from here errors are events */
+	bool gated;                /* output goes to `held` until the journal has the record */
 	bool paused;
 	bool error_sent;   /* the provider's own error event is part of what was written */
 	bool final_usage;  /* the provider's last usage was seen */
@@ -165,6 +169,10 @@ bool count_locally(struct exchange *x);
 bool form_is_wanted(const struct exchange *x); /* by the endpoint */
 bool form_read(struct exchange *x, struct span boundary);
 bool form_edit(struct exchange *x);
+
+/* sign.c: the fields that sign the call (AWS), behind the *n that are there. */
+bool sign_call(
+	struct exchange *x, const struct provider_call *call, struct http_field *fields, int *n);
 
 /* relay.c */
 enum move step_dispatch(struct exchange *x);

@@ -246,6 +246,7 @@ static struct exchange *make(struct exchange_env *env, struct http_request *r,
 	buf_init(&x->body, (size_t)env->snapshot->conf->max_body_bytes);
 	buf_init(&x->held, (size_t)env->snapshot->conf->max_answer_bytes);
 	sse_init(&x->sse, (size_t)env->snapshot->conf->max_event_bytes);
+	eventstream_init(&x->frames, (size_t)env->snapshot->conf->max_event_bytes);
 	timer_init(&x->timer, env->loop, NULL);
 	list_init(&x->waiter.node);
 	list_init(&x->token_node);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "exchange/exchange.h"
 #include <assert.h>
+#include "machine/base/json_put.h"
 #include "machine/base/text.h"
 
 #define LINGER_MS 1000
@@ -50,23 +51,27 @@ static bool prepare(struct exchange *x, struct provider_call *prepared)
 
 enum move step_dispatch(struct exchange *x)
 {
-	struct http_field fields[PROVIDER_MAX_FIELDS];
+	struct http_field fields[PROVIDER_MAX_FIELDS + SIGN_V4_MAX_ADDED];
 	struct provider_call prepared;
 	struct http_call_spec spec;
+	int n;
 
 	if (x->local)
 		return MOVE_NEXT;
 	if (!prepare(x, &prepared))
 		return MOVE_FAIL;
+	n = prepared.n;
 	for (int i = 0; i < prepared.n; i++)
 		fields[i] = (struct http_field){prepared.fields[i].name, prepared.fields[i].value};
 	if (x->form.boundary.n > 0)
-		name_form(x, fields, prepared.n);
+		name_form(x, fields, n);
+	if (prepared.to_sign && !sign_call(x, &prepared, fields, &n))
+		return MOVE_FAIL;
 	spec = (struct http_call_spec){.origin = x->place->origin,
 		.method = HTTP_POST,
 		.target = prepared.target,
 		.fields = fields,
-		.n = prepared.n,
+		.n = n,
 		.body = x->body_spans,
 		.n_body = x->n_body,
 		.timeouts = x->provider->timeouts};
@@ -129,6 +134,12 @@ static bool is_event_stream(struct span type)
 	return span_eq_nocase(name, SPAN("text/event-stream"));
 }
 
+static bool is_frame_stream(struct span type)
+{
+	return span_eq_nocase(
+		span_trim(span_cut(&type, ';')), SPAN("application/vnd.amazon.eventstream"));
+}
+
 static struct span cost_text(void *user, const struct llm_usage *u, char out[32])
 {
 	return exchange_cost_text(user, u, out);
@@ -171,15 +182,17 @@ static bool may_be_bytes(struct exchange *x, const struct http_head *head)
 static void on_head(void *user, const struct http_head *head)
 {
 	struct exchange *x = user;
-	bool events = is_event_stream(http_field(head, "content-type"));
+	struct span type = http_field(head, "content-type");
+	bool events = is_event_stream(type);
 
+	x->binary = x->translation != NULL && is_frame_stream(type);
 	x->sent = true;
 	x->upstream_status = head->status;
 	x->progress_ms = loop_now_ms(x->env->loop);
 	keep_fields(x, head);
 	if (head->status < 200 || head->status > 299)
 		x->answer = ANSWER_ERROR;
-	else if (x->facts.stream && events)
+	else if (x->facts.stream && (events || x->binary))
 		x->answer = ANSWER_STREAM;
 	else
 		x->answer = may_be_bytes(x, head) ? ANSWER_BYTES : ANSWER_PLAIN;
@@ -382,19 +395,53 @@ static bool is_over_memory(const struct exchange *x)
 	       x->err.code == ERR_OK && !x->tap->terminal;
 }
 
+/*
+ * A frame is an event by another framing: its type is the name, its payload the data. Of an error
+ * that has no payload the message is what there is.
+ */
+static bool on_frame(void *user, const struct eventstream_event *frame)
+{
+	struct sse_event ev = {.raw = frame->raw, .name = frame->name, .data = frame->payload};
+	struct exchange *x = user;
+	struct buf words;
+	bool ok;
+
+	if (frame->kind != EVENTSTREAM_ERROR)
+		return on_event(x, &ev);
+	buf_init(&words, 1 << 20);
+	json_put_open(&words, NULL, '{');
+	json_put_str(&words, "message", frame->message);
+	buf_append_char(&words, '}');
+	ev.data = buf_span(&words);
+	ok = on_event(x, &ev);
+	buf_done(&words);
+	return ok;
+}
+
+/* *whole: more than what is held now was taken in, so that events are complete. */
+static bool feed(struct exchange *x, struct span bytes, bool *whole, struct err *err)
+{
+	size_t held = bytes.n + (x->binary ? x->frames.held.n : x->sse.held.n);
+	bool ok = x->binary ? eventstream_feed(&x->frames, bytes, on_frame, x, err)
+			    : sse_feed(&x->sse, bytes, on_event, x, err);
+
+	*whole = held != (x->binary ? x->frames.held.n : x->sse.held.n);
+	return ok;
+}
+
 static void relay_stream(struct exchange *x, struct span bytes)
 {
 	struct err err __attribute__((uninitialized));
-	size_t held = x->sse.held.n + bytes.n;
+	bool whole;
 
 	err.code = ERR_OK;
 	err.text[0] = err.param[0] = '\0';
-	if (!sse_feed(&x->sse, bytes, on_event, x, &err) && x->err.code == ERR_OK)
+	if (!feed(x, bytes, &whole, &err) && x->err.code == ERR_OK)
 		x->err = err;
 	exchange_count_bytes(x);
 	if (is_over_memory(x))
 		err_set(&x->err, ERR_OVERLOADED, TOO_MUCH_HELD);
-	if (!is_moving(x, bytes.n, x->sse.held.n != held) && x->err.code == ERR_OK)
+	if (!is_moving(x, bytes.n, whole) && x->err.code == ERR_OK)
 		trickles(x);
 	after_events(x);
 }
@@ -411,7 +458,9 @@ static void relay_stream_end(struct exchange *x)
 {
 	struct err err = {0};
 
-	if (!sse_end(&x->sse, on_event, x, &err) && x->err.code == ERR_OK)
+	if (!(x->binary ? eventstream_end(&x->frames, &err)
+			: sse_end(&x->sse, on_event, x, &err)) &&
+		x->err.code == ERR_OK)
 		x->err = err;
 	if (x->translation != NULL && x->err.code == ERR_OK && !x->tap->terminal)
 		end_translated(x);

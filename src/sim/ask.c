@@ -88,7 +88,7 @@ static void take_messages(struct ask *a, yyjson_val *messages)
 	}
 }
 
-void ask_set_model(struct ask *a, struct span model)
+static void set_model(struct ask *a, struct span model)
 {
 	a->asked_model = model;
 	a->model = script_split(model, &a->script_text);
@@ -103,7 +103,7 @@ static void read_model(struct ask *a, yyjson_val *root, const char *missing)
 		fail_set(&a->fail, 400, NULL, "model", "%s", missing);
 		return;
 	}
-	ask_set_model(a, str(v));
+	set_model(a, str(v));
 }
 
 static void read_max(struct ask *a, yyjson_val *root, const char *name)
@@ -342,9 +342,11 @@ static void read_embed(struct ask *a, yyjson_val *root)
 			"Invalid value for 'dimensions': a number from 1 to 16384 is expected.");
 }
 
-void ask_read(struct ask *a, enum op op, yyjson_val *root, const struct err *why)
+void ask_read(struct ask *a, enum op op, struct span model, yyjson_val *root, const struct err *why)
 {
 	*a = (struct ask){.op = op, .max_tokens = -1};
+	if (model.n > 0)
+		set_model(a, model);
 	if (op == OP_MODELS || op == OP_MODEL || op == OP_UNKNOWN)
 		return;
 	if (!yyjson_is_obj(root)) {

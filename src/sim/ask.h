@@ -59,10 +59,12 @@ struct ask {
 	struct fail fail;
 };
 
-/* Reads the parsed body (root may be NULL: the body was no JSON, and why says so). */
-void ask_read(struct ask *a, enum op op, yyjson_val *root, const struct err *why);
-/* For formats whose addresses name the model. */
-void ask_set_model(struct ask *a, struct span model);
+/*
+ * Reads the parsed body (root may be NULL: the body was no JSON, and why says so). model: from the
+ * address, for formats that name it there; else empty.
+ */
+void ask_read(
+	struct ask *a, enum op op, struct span model, yyjson_val *root, const struct err *why);
 
 /* The last user text, its parts joined, appended to `out`. */
 void ask_user_text(const struct ask *a, struct buf *out);

@@ -15,7 +15,7 @@ static struct ask read(enum op op, const char *text)
 
 	json_free(doc);
 	doc = json_read(NULL, span_of(text), &err);
-	ask_read(&a, op, yyjson_doc_get_root(doc), &err);
+	ask_read(&a, op, (struct span){NULL, 0}, yyjson_doc_get_root(doc), &err);
 	return a;
 }
 

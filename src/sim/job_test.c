@@ -35,7 +35,7 @@ static struct job *make(enum op op, const char *script, const char *body)
 
 	assert_non_null(doc);
 	assert_non_null(s);
-	ask_read(&a, op, yyjson_doc_get_root(doc), NULL);
+	ask_read(&a, op, (struct span){NULL, 0}, yyjson_doc_get_root(doc), NULL);
 	assert_int_equal(a.fail.status, 0);
 	j = job_new(&a, op == OP_MESSAGES ? &format_anthropic : &format_openai, s, plan);
 	assert_non_null(j);

@@ -163,24 +163,26 @@ static struct span decode(struct sim *sim, struct span text)
 static void read_ask(struct caller *c, struct ask *a, enum op op, const struct incoming *in,
 	struct span body, yyjson_doc **doc)
 {
+	struct span model = {NULL, 0};
 	struct err err = {0};
-	struct span model;
+	bool stream = false;
 
 	if (op == OP_MODEL) {
-		ask_read(a, op, NULL, NULL);
+		ask_read(a, op, model, NULL, NULL);
 		a->model = a->asked_model = span_skip(without_version(in->path), 8);
 		return;
 	}
 	if (c->early || c->too_big) {
-		ask_read(a, OP_UNKNOWN, NULL, NULL);
+		ask_read(a, OP_UNKNOWN, model, NULL, NULL);
 		a->op = op;
 		return;
 	}
 	if (op_is_text(op) || op == OP_EMBED || op == OP_COUNT_TOKENS)
 		*doc = json_read(&c->sim->json, body, &err);
-	ask_read(a, op, *doc != NULL ? yyjson_doc_get_root(*doc) : NULL, &err);
-	if (op == OP_GENERATE && is_generate(in->path, &model, &a->stream))
-		ask_set_model(a, decode(c->sim, model));
+	if (op == OP_GENERATE && is_generate(in->path, &model, &stream))
+		model = decode(c->sim, model);
+	ask_read(a, op, model, *doc != NULL ? yyjson_doc_get_root(*doc) : NULL, &err);
+	a->stream |= stream;
 }
 
 /* The script as the body's first bytes have it, in the model's name. */

@@ -19,6 +19,33 @@ void hash_sha256(struct span text, uint8_t out[HASH_SHA256_BYTES])
 	OPENSSL_cleanse(&c, sizeof(c)); /* it holds the last block, which may be a key's end */
 }
 
+/* By the calls above for their reason: the library's own HMAC takes memory. */
+void hash_hmac_sha256(struct span key, struct span text, uint8_t out[HASH_SHA256_BYTES])
+{
+	uint8_t pad[SHA256_CBLOCK] = {0}, inner[HASH_SHA256_BYTES];
+	SHA256_CTX c;
+
+	if (key.n > sizeof(pad))
+		hash_sha256(key, pad);
+	else if (key.n > 0)
+		memcpy(pad, key.p, key.n);
+	for (size_t i = 0; i < sizeof(pad); i++)
+		pad[i] ^= 0x36;
+	SHA256_Init(&c);
+	SHA256_Update(&c, pad, sizeof(pad));
+	SHA256_Update(&c, text.p, text.n);
+	SHA256_Final(inner, &c);
+	for (size_t i = 0; i < sizeof(pad); i++)
+		pad[i] ^= 0x36 ^ 0x5c;
+	SHA256_Init(&c);
+	SHA256_Update(&c, pad, sizeof(pad));
+	SHA256_Update(&c, inner, sizeof(inner));
+	SHA256_Final(out, &c);
+	OPENSSL_cleanse(pad, sizeof(pad));
+	OPENSSL_cleanse(inner, sizeof(inner));
+	OPENSSL_cleanse(&c, sizeof(c));
+}
+
 bool hash_eq(const void *a, const void *b, size_t n)
 {
 	return CRYPTO_memcmp(a, b, n) == 0;

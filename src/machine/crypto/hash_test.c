@@ -83,11 +83,43 @@ static void compares_and_wipes(void **state)
 	assert_memory_equal(a, "\0\0\0\0\0\0", 7);
 }
 
+/* RFC 4231, test cases 1, 2 and 6 (a key longer than a block); and no key at all. */
+static void hmac_follows_rfc_4231(void **state)
+{
+	static char long_key[131];
+	const struct {
+		struct span key, text;
+		const char *mac;
+	} rows[] = {
+		{SPAN("\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b"
+		      "\x0b\x0b"),
+			SPAN("Hi There"),
+			"b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"},
+		{SPAN("Jefe"), SPAN("what do ya want for nothing?"),
+			"5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"},
+		{{long_key, sizeof(long_key)},
+			SPAN("Test Using Larger Than Block-Size Key - Hash Key First"),
+			"60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"},
+		{{NULL, 0}, {NULL, 0},
+			"b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad"},
+	};
+
+	memset(long_key, 0xaa, sizeof(long_key));
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		uint8_t wanted[HASH_SHA256_BYTES], out[HASH_SHA256_BYTES];
+
+		assert_true(text_unhex(wanted, sizeof(wanted), span_of(rows[i].mac)));
+		hash_hmac_sha256(rows[i].key, rows[i].text, out);
+		assert_memory_equal(out, wanted, sizeof(out));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sha256_follows_fips_180_4),
 		cmocka_unit_test(sha256_is_right_around_a_block),
+		cmocka_unit_test(hmac_follows_rfc_4231),
 		cmocka_unit_test(crc32c_follows_rfc_3720),
 		cmocka_unit_test(both_ways_to_a_crc_agree),
 		cmocka_unit_test(compares_and_wipes),

@@ -14,6 +14,8 @@ const struct dialect *dialect_of(enum llm_op op)
 		return &dialect_openai_responses;
 	case LLM_OP_GENERATE:
 		return &dialect_gemini;
+	case LLM_OP_CONVERSE:
+		return &dialect_bedrock;
 	case LLM_OP_IMAGES:
 	case LLM_OP_IMAGE_EDITS:
 	case LLM_OP_SPEECH:

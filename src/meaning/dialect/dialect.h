@@ -163,7 +163,7 @@ struct dialect {
 };
 
 extern const struct dialect dialect_openai_chat, dialect_openai_responses, dialect_openai_media,
-	dialect_anthropic, dialect_gemini;
+	dialect_anthropic, dialect_gemini, dialect_bedrock;
 
 /* The dialect that a client speaks when it calls `op`. */
 const struct dialect *dialect_of(enum llm_op op);

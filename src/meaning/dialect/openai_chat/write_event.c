@@ -234,6 +234,8 @@ static void write_state(
 	json_put_open(out, "tool_calls", '[');
 	json_put_open(out, NULL, '{');
 	json_put_int(out, "index", s->call);
+	/* Strict parsers want it in every piece of a call. */
+	json_put_raw(out, "function", SPAN("{\"arguments\":\"\"}"));
 	json_put_open(out, "extra_content", '{');
 	json_put_open(out, "google", '{');
 	put_state(out, "thought_signature", ev->state);

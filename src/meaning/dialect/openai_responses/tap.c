@@ -86,13 +86,14 @@ static enum tap_verdict read_event(
 	if (type.n == 0)
 		type = name;
 	if (sequence >= t->sequence)
-		t->sequence = sequence + 1;
+		t->sequence = sequence;
 	if (span_is(type, "response.completed") || span_is(type, "response.incomplete"))
 		return read_last(t, response, name, data, out);
 	if (span_is(type, "response.failed") || span_is(type, "error"))
 		return read_failed(t, root, response, out);
 	if (response == NULL && yyjson_is_obj(json_get(root, "error")))
 		return read_failed(t, root, NULL, out);
+	t->sequence += sequence >= 0; /* what failed is replaced, and keeps its number */
 	delta = text_in(root, "delta");
 	t->output_bytes += (int64_t)delta.n;
 	/* Until an item begins nothing of the answer was seen. */

@@ -66,7 +66,7 @@ static void a_failure_is_an_error_with_what_was_used(void **state)
 		"{\"type\":\"response.failed\",\"sequence_number\":7,\"response\":{\"status\":"
 		"\"failed\",\"error\":{\"code\":\"rate_limit_exceeded\",\"message\":\"slow "
 		"down\"}," USAGE "}}}",
-		"event: error\ndata: {\"type\":\"error\",\"sequence_number\":8,\"code\":"
+		"event: error\ndata: {\"type\":\"error\",\"sequence_number\":7,\"code\":"
 		"\"rate_limit_exceeded\",\"message\":\"slow down\",\"param\":null,\"error\":"
 		"{\"origin\":\"provider\",\"message\":\"slow "
 		"down\",\"type\":\"rate_limit_error\",\"param\":null,\"code\":\"rate_limit_"
@@ -84,7 +84,7 @@ static void a_flat_error_event_is_an_error(void **state)
 	feed(&t, "error",
 		"{\"type\":\"error\",\"sequence_number\":0,\"code\":\"server_error\",\"message\":"
 		"\"boom\",\"param\":null}",
-		"event: error\ndata: {\"type\":\"error\",\"sequence_number\":1,\"code\":"
+		"event: error\ndata: {\"type\":\"error\",\"sequence_number\":0,\"code\":"
 		"\"server_error\",\"message\":\"boom\",\"param\":null,\"error\":{\"origin\":"
 		"\"provider\",\"message\":\"boom\",\"type\":\"server_error\",\"param\":null,"
 		"\"code\":\"server_error\",\"request_id\":null}}\n\n");
