@@ -119,13 +119,24 @@ static bool has_foreign_state(const struct exchange *x)
 	return span_find(buf_span(&x->body), SPAN("\"" LLM_STATE_PREFIX)) >= 0;
 }
 
+/* Under the name that the client uses, else under the provider's own. */
+static const struct llm_model *find_facts(struct exchange *x)
+{
+	const struct llm_model *m = snapshot_model(x->snapshot, x->facts.model);
+	const struct span own[] = {x->name.provider, SPAN("/"), x->upstream_model};
+
+	if (m != NULL || span_eq(x->upstream_model, x->name.full))
+		return m;
+	return snapshot_model(x->snapshot, arena_join(&x->arena, own, 3));
+}
+
 enum move step_plan(struct exchange *x)
 {
 	bool ok;
 
 	if (!choose_model(x) || !choose_place(x) || !choose_op(x))
 		return MOVE_FAIL;
-	x->model = snapshot_model(x->snapshot, x->facts.model);
+	x->model = find_facts(x);
 	if (x->op == LLM_OP_COUNT_TOKENS && !is_served(x))
 		ok = count_locally(x);
 	else if (embed_is_needed(x))

@@ -3,6 +3,7 @@
 import base64
 import http.server
 import json
+import re
 import subprocess
 import threading
 import time
@@ -17,6 +18,8 @@ MESSAGE = {"id": "m", "type": "message", "role": "assistant", "model": "m", "con
            "stop_reason": "end_turn", "stop_sequence": None, "usage": {"input_tokens": 1, "output_tokens": 1}}
 GENERATED = {"candidates": [{"index": 0, "finishReason": "STOP", "content": {"role": "model", "parts": [{"text": "hello"}]}}],
              "usageMetadata": {"promptTokenCount": 1, "candidatesTokenCount": 1, "totalTokenCount": 2}}
+CONVERSED = {"output": {"message": {"role": "assistant", "content": [{"text": "hello"}]}}, "stopReason": "end_turn",
+             "usage": {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}, "metrics": {"latencyMs": 1}}
 
 
 class Upstream:
@@ -59,6 +62,8 @@ class Upstream:
         self.seen.append((path, headers, json.loads(body)))
         if headers.get("authorization") in self.refuse:
             return 401, {"error": {"code": 401, "status": "UNAUTHENTICATED", "message": "no"}}
+        if path.endswith("/converse"):
+            return 200, CONVERSED
         return 200, GENERATED if "generateContent" in path else MESSAGE if "awPredict" in path or "messages" in path else CHAT
 
     def stop(self):
@@ -197,9 +202,10 @@ def test_claude_at_vertex_gets_its_version_in_the_body(upstream, key, tmp_path, 
     assert path.endswith("/publishers/anthropic/models/claude-sonnet-4-5@20250929:rawPredict")
     assert body["anthropic_version"] == "vertex-2023-10-16" and "model" not in body
     assert headers["anthropic-beta"] == "interleaved-thinking-2025-05-14" and "anthropic-version" not in headers
-    assert gateway.post("/v1/chat/completions", kit.chat("vertex/anthropic/claude-sonnet-4-5")).status_code == 200
+    got = gateway.post("/v1/chat/completions", kit.chat("vertex/anthropic/claude-sonnet-4-5@20250929"))
+    assert got.status_code == 200 and got.json()["usage"]["cost"] > 0, got.text
     path, headers, body = upstream.seen[1]
-    assert path.endswith("/models/claude-sonnet-4-5:rawPredict")
+    assert path.endswith("/models/claude-sonnet-4-5@20250929:rawPredict")
     assert body["anthropic_version"] == "vertex-2023-10-16" and "model" not in body
 
 
@@ -211,6 +217,25 @@ def test_a_region_is_one_that_is_set_up(upstream, key, tmp_path, make_gateway):
         assert f"/locations/{wanted}/publishers/google/models/gemini-2.5-pro:" in upstream.seen[-1][0]
     got = gateway.post("/v1/chat/completions", kit.chat("vertex/gemini-2.5-pro@asia-east1"))
     assert got.status_code == 404 and "asia-east1" in got.json()["error"]["message"]
+
+
+def test_bedrock_is_signed_for_the_region_that_is_called(upstream, make_gateway):
+    """Access keys sign for their region and for the one that a model pins; a Bedrock API key is a bearer."""
+    common = {"type": "bedrock", "base_url": upstream.url, "region": "eu-central-1", "regions": ["us-east-1"],
+              "deployments": {"claude": "eu.anthropic.claude-sonnet-4-5-20250929-v1:0"}}
+    gateway = make_gateway({"providers": {"signed": dict(common, access_key_id="AKIDEXAMPLE", secret_access_key="hidden-secret-of-aws", session_token="t0ken"),
+                                          "bearer": dict(common, api_key=kit.PROVIDER_KEY)}})
+    for model, region in (("claude", "eu-central-1"), ("claude@us-east-1", "us-east-1")):
+        got = gateway.post("/v1/messages", kit.messages("signed/" + model))
+        assert got.status_code == 200 and got.json()["content"][0]["text"] == "hello", got.text
+        path, headers, body = upstream.seen[-1]
+        assert path == "/model/eu.anthropic.claude-sonnet-4-5-20250929-v1%3A0/converse" and "model" not in body
+        assert re.match(r"AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/\d{8}/" + region + r"/bedrock/aws4_request, ?SignedHeaders=\S+, ?"
+                        r"Signature=[0-9a-f]{64}$", headers["authorization"])
+        assert headers["x-amz-security-token"] == "t0ken" and headers["x-amz-date"]
+    assert gateway.post("/v1/chat/completions", kit.chat("bearer/claude")).status_code == 200
+    assert upstream.seen[-1][1]["authorization"] == "Bearer " + kit.PROVIDER_KEY
+    gateway.leaves_no("hidden-secret-of-aws")
 
 
 def test_azure_deployments(upstream, make_gateway):

@@ -16,6 +16,7 @@
 
 static const struct provider_path v1_paths[] = {
 	CLAUDE,
+	{LLM_OP_RESPONSES, "/openai/v1/responses{?api_version}", RESPONSES_ONLY},
 	{LLM_OP_CHAT, "/openai/v1/chat/completions{?api_version}"},
 	{LLM_OP_RESPONSES, "/openai/v1/responses{?api_version}"},
 	{LLM_OP_EMBEDDINGS, "/openai/v1/embeddings{?api_version}"},
@@ -31,6 +32,7 @@ static const struct provider_path v1_paths[] = {
 
 static const struct provider_path deployment_paths[] = {
 	CLAUDE,
+	{LLM_OP_RESPONSES, "/openai/responses{?api_version}", RESPONSES_ONLY},
 	{LLM_OP_CHAT, DEPLOYMENT "/chat/completions{?api_version}"},
 	{LLM_OP_RESPONSES, "/openai/responses{?api_version}"},
 	{LLM_OP_EMBEDDINGS, DEPLOYMENT "/embeddings{?api_version}"},

@@ -205,7 +205,7 @@ const struct provider_type provider_novita = {.name = "novita",
 /* Thinking can be switched from the models on that do both; the others know no such member. */
 static void moonshot_adapt(enum llm_op op, struct span model, struct llm_quirks *q)
 {
-	if (!model_begins(model, "kimi-k2.5|kimi-k2.6|kimi-k3"))
+	if (!model_begins(model, "kimi-k2.5|kimi-k2.6|kimi-k2.7|kimi-k3"))
 		q->reasoning = LLM_REASON_NONE;
 }
 

@@ -2,14 +2,8 @@
 #include "meaning/provider/rows.h"
 
 /*
- * OpenAI, and its models at Azure. https://platform.openai.com/docs/api-reference. Models that
- * exist in the Responses API alone are asked there whatever the client speaks.
+ * OpenAI, and its models at Azure. https://platform.openai.com/docs/api-reference.
  */
-#define RESPONSES_ONLY                                                                             \
-	"o1-pro|o3-pro|o3-deep-research|o4-mini-deep-research|gpt-5-pro|gpt-5-codex|gpt-5.1-"      \
-	"codex|"                                                                                   \
-	"gpt-5.2-pro|gpt-5.2-codex|gpt-5.3-codex|codex-|computer-use-preview"
-
 static const struct provider_path openai_paths[] = {
 	{LLM_OP_RESPONSES, "/responses", RESPONSES_ONLY},
 	{LLM_OP_CHAT, "/chat/completions"},

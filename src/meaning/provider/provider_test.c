@@ -180,6 +180,7 @@ static void the_format_may_depend_on_the_model(void **state)
 	assert_op("bedrock", LLM_OP_MESSAGES, "anthropic.claude-v1:0", LLM_OP_CONVERSE);
 	assert_op("azure", LLM_OP_MESSAGES, "claude-sonnet-4-5", LLM_OP_MESSAGES);
 	assert_op("azure", LLM_OP_MESSAGES, "gpt-4o", LLM_OP_CHAT);
+	assert_op("azure", LLM_OP_CHAT, "gpt-5-pro", LLM_OP_RESPONSES);
 	assert_op("deepseek", LLM_OP_MESSAGES, "deepseek-chat", LLM_OP_MESSAGES);
 	assert_op("groq", LLM_OP_MESSAGES, "llama", LLM_OP_CHAT);
 	assert_op("openai", LLM_OP_IMAGES, "gpt-image-1", LLM_OP_IMAGES);

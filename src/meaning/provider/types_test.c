@@ -31,16 +31,16 @@ static void knows_its_types(void **state)
 
 struct body {
 	char text[8192];
+	struct llm_notes notes;
 	struct err err;
 	bool ok;
 };
 
-/* The request as it is written for a model of the type. */
-static struct body body_of(const char *type, const char *model, const char *request)
+/* The request as it is written for a model of the type, in the format of `op`. */
+static struct body body_in(enum llm_op op, const char *type, const char *model, const char *request)
 {
-	const struct codec *codec = dialect_openai_chat.codec;
+	const struct codec *codec = dialect_of(op)->codec;
 	struct llm_target target = {.model = span_of(model), .provider = SPAN("p")};
-	struct llm_notes notes = {.n = 0};
 	struct llm_quirks quirks;
 	struct llm_request *q;
 	struct body out = {.ok = false};
@@ -52,15 +52,21 @@ static struct body body_of(const char *type, const char *model, const char *requ
 	arena_init(&a, 1 << 20);
 	buf_init(&b, sizeof(out.text) - 1);
 	q = llm_request_new(&a);
-	assert_true(codec->read_request(yyjson_doc_get_root(doc), &a, q, &out.err));
-	provider_quirks(provider_type_find(span_of(type)), LLM_OP_CHAT, target.model, &quirks);
+	assert_true(
+		dialect_openai_chat.codec->read_request(yyjson_doc_get_root(doc), &a, q, &out.err));
+	provider_quirks(provider_type_find(span_of(type)), op, target.model, &quirks);
 	target.quirks = &quirks;
-	out.ok = codec->write_request(q, &target, &a, &b, &notes, &out.err);
+	out.ok = codec->write_request(q, &target, &a, &b, &out.notes, &out.err);
 	memcpy(out.text, buf_span(&b).p, b.n);
 	buf_done(&b);
 	json_free(doc);
 	arena_done(&a);
 	return out;
+}
+
+static struct body body_of(const char *type, const char *model, const char *request)
+{
+	return body_in(LLM_OP_CHAT, type, model, request);
 }
 
 static void has(const struct body *b, const char *part)
@@ -211,6 +217,25 @@ static void vertex(void **state)
 	provider_quirks(t.setup.type, LLM_OP_MESSAGES, SPAN("claude"), &q);
 	assert_string_equal(q.body_version, "vertex-2023-10-16");
 	assert_true(q.no_url_images);
+}
+
+/* Vertex wants the version in the body, and its own word for a tool that Anthropic has for all. */
+static void vertex_claude_bodies(void **state)
+{
+	struct body b = body_in(LLM_OP_MESSAGES, "vertex", "claude-sonnet-4-5",
+		"{\"model\":\"m\",\"web_search_options\":{},\"messages\":[{\"role\":\"user\","
+		"\"content\":\"hi\"}]}");
+
+	has(&b, "\"anthropic_version\":\"vertex-2023-10-16\"");
+	has(&b, "web_search_20250305");
+	lacks(&b, "\"model\"");
+	assert_int_equal(b.notes.n_betas, 1);
+	assert_string_equal(b.notes.betas[0], "web-search-2025-03-05");
+	b = body_in(LLM_OP_MESSAGES, "anthropic", "claude-sonnet-4-5",
+		"{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}");
+	has(&b, "\"model\":\"claude-sonnet-4-5\"");
+	lacks(&b, "anthropic_version");
+	assert_int_equal(b.notes.n_betas, 0);
 }
 
 /* A key is a project's: nothing in the address names it. */
@@ -473,6 +498,7 @@ int main(void)
 		cmocka_unit_test(azure),
 		cmocka_unit_test(google),
 		cmocka_unit_test(vertex),
+		cmocka_unit_test(vertex_claude_bodies),
 		cmocka_unit_test(vertex_with_a_key),
 		cmocka_unit_test(bedrock),
 		cmocka_unit_test(mistral),
