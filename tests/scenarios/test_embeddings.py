@@ -78,6 +78,7 @@ def upstream():
 PROVIDERS = {
     "compatible": ({"type": "compatible", "base_url": "{url}/v1", "api_key": "k"}, "e5", 1, True),
     "google": ({"type": "google", "base_url": "{url}/v1beta", "api_key": "k"}, "gemini-embedding-001", 1, False),
+    "cohere": ({"type": "cohere", "base_url": "{url}", "api_key": "k"}, "embed-v4.0", 1, True),
     "vertex": ({"type": "vertex", "base_url": "{url}", "api_key": "k", "project": "p", "location": "l"}, "text-embedding-005", 1, True),
     "bedrock": ({"type": "bedrock", "base_url": "{url}", "region": "us-east-1", "access_key_id": "AKIDEXAMPLE",
                  "secret_access_key": "c2VjcmV0LXRoYXQtaXMtbG9uZw"}, "amazon.titan-embed-text-v2:0", 3, True),
@@ -128,7 +129,7 @@ def test_one_string_is_one_input(make_gateway, upstream, name):
     assert [floats(d["embedding"]) for d in answer.json()["data"]] == [pytest.approx(vector("hello"), rel=1e-6)]
 
 
-@pytest.mark.parametrize("name", ["google", "vertex", "bedrock"])
+@pytest.mark.parametrize("name", ["google", "cohere", "vertex", "bedrock"])
 def test_tokens_go_only_to_those_who_know_them(make_gateway, upstream, name):
     """Inputs given as tokens of OpenAI's vocabulary are refused by name elsewhere, before any call."""
     gateway, model = gateway_for(make_gateway, upstream, name)

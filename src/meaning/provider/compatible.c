@@ -168,11 +168,15 @@ const struct provider_type provider_perplexity = {.name = "perplexity",
 	.adapt = perplexity_adapt,
 	.finish_ends = true};
 
-/* The endpoint of OpenAI's format, not the one of its own. */
+/* Its endpoint of OpenAI's format for chat; vectors are for a purpose, which only its own knows. */
+static const struct provider_path cohere_paths[] = {
+	{LLM_OP_CHAT, "/compatibility/v1/chat/completions"},
+	{LLM_OP_EMBEDDINGS, "/v2/embed", .embed = &embed_cohere}, END};
+
 const struct provider_type provider_cohere = {.name = "cohere",
-	.base_url = "https://api.cohere.ai/compatibility/v1",
+	.base_url = "https://api.cohere.com",
 	.needs_key = true,
-	.paths = embedding_paths,
+	.paths = cohere_paths,
 	.catalog_prefix = "cohere/",
 	.quirks = {CLASSIC, .no_name = true, .no_logit_bias = true, .no_n = true,
 		.no_parallel = true, .no_user = true, .reasoning = LLM_REASON_NONE},

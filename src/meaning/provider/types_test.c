@@ -413,8 +413,13 @@ static void perplexity(void **state)
 static void cohere(void **state)
 {
 	struct body b = body_of("cohere", "command-a", RICH TOOLS "}");
+	struct test t = test_of("cohere", "", "key");
 
-	assert_plain("cohere", "/compatibility/v1", "/compatibility/v1/chat/completions");
+	assert_plain("cohere", "", "/compatibility/v1/chat/completions");
+	assert_target(&t, LLM_OP_EMBEDDINGS, "embed-v4.0", "/v2/embed");
+	assert_ptr_equal(provider_path(&t.setup, LLM_OP_EMBEDDINGS, SPAN("embed-v4.0"))->embed,
+		&embed_cohere);
+	test_done(&t);
 	lacks(&b, "logit_bias");
 	lacks(&b, "\"user\":\"u\"");
 	lacks(&b, "parallel_tool_calls");
