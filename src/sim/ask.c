@@ -319,6 +319,76 @@ static void read_generate(struct ask *a, yyjson_val *root)
 	read_function_calling(a, root);
 }
 
+/* ---- Converse ---- */
+
+static void take_turns(struct ask *a, yyjson_val *messages)
+{
+	yyjson_arr_iter it, blocks;
+	yyjson_val *m, *b;
+
+	yyjson_arr_iter_init(messages, &it);
+	while ((m = yyjson_arr_iter_next(&it)) != NULL) {
+		yyjson_val *content = yyjson_obj_get(m, "content");
+
+		if (!yyjson_is_arr(content) || yyjson_arr_size(content) == 0) {
+			fail_set(&a->fail, 400, NULL, NULL,
+				"The content field in the Message object is empty.");
+			return;
+		}
+		a->after_tool = false;
+		take_content(a, content, 0);
+		yyjson_arr_iter_init(content, &blocks);
+		while ((b = yyjson_arr_iter_next(&blocks)) != NULL) {
+			yyjson_val *result = yyjson_obj_get(b, "toolResult");
+
+			a->after_tool |= result != NULL;
+			take_content(a, yyjson_obj_get(result, "content"), 1);
+		}
+		if (yyjson_equals_str(yyjson_obj_get(m, "role"), "user"))
+			a->last_user = content;
+	}
+}
+
+static void read_tool_config(struct ask *a, yyjson_val *config)
+{
+	yyjson_val *tools = yyjson_obj_get(config, "tools");
+	yyjson_val *choice = yyjson_obj_get(config, "toolChoice");
+	yyjson_val *name = yyjson_obj_get(yyjson_obj_get(choice, "tool"), "name");
+
+	if (yyjson_arr_size(tools) > 0)
+		a->tools = tools;
+	a->tool_forced = yyjson_obj_get(choice, "any") != NULL || yyjson_is_str(name);
+	if (yyjson_is_str(name))
+		a->tool_name = str(name);
+}
+
+/* The models' own ways to ask for reasoning. */
+static bool asks_reasoning(yyjson_val *more)
+{
+	yyjson_val *type = yyjson_obj_get(yyjson_obj_get(more, "thinking"), "type");
+
+	return yyjson_equals_str(type, "enabled") || yyjson_equals_str(type, "adaptive") ||
+	       yyjson_obj_get(more, "reasoningConfig") != NULL ||
+	       yyjson_obj_get(more, "reasoning_effort") != NULL ||
+	       yyjson_obj_get(more, "reasoning_config") != NULL;
+}
+
+static void read_converse(struct ask *a, yyjson_val *root)
+{
+	yyjson_val *messages = yyjson_obj_get(root, "messages");
+
+	take_content(a, yyjson_obj_get(root, "system"), 0);
+	if (yyjson_arr_size(messages) == 0)
+		fail_set(&a->fail, 400, NULL, NULL,
+			"A conversation must start with a user message. Try again with a "
+			"conversation that starts with a user message.");
+	else
+		take_turns(a, messages);
+	read_max(a, yyjson_obj_get(root, "inferenceConfig"), "maxTokens");
+	read_tool_config(a, yyjson_obj_get(root, "toolConfig"));
+	a->thinking = asks_reasoning(yyjson_obj_get(root, "additionalModelRequestFields"));
+}
+
 static void read_embed(struct ask *a, yyjson_val *root)
 {
 	yyjson_val *v;
@@ -363,6 +433,8 @@ void ask_read(struct ask *a, enum op op, struct span model, yyjson_val *root, co
 		read_responses(a, root);
 	else if (op == OP_GENERATE)
 		read_generate(a, root);
+	else if (op == OP_CONVERSE)
+		read_converse(a, root);
 	else
 		read_messages(a, root);
 }
@@ -415,6 +487,8 @@ static struct ask_tool tool_of(yyjson_val *v)
 	yyjson_val *f = yyjson_obj_get(v, "function"), *name, *schema;
 
 	if (f == NULL)
+		f = yyjson_obj_get(v, "toolSpec");
+	if (f == NULL)
 		f = v;
 	name = yyjson_obj_get(f, "name");
 	schema = yyjson_obj_get(f, "parameters");
@@ -422,6 +496,8 @@ static struct ask_tool tool_of(yyjson_val *v)
 		schema = yyjson_obj_get(f, "input_schema");
 	if (schema == NULL)
 		schema = yyjson_obj_get(f, "parametersJsonSchema");
+	if (schema == NULL)
+		schema = yyjson_obj_get(yyjson_obj_get(f, "inputSchema"), "json");
 	return (struct ask_tool){yyjson_is_str(name) ? str(name) : SPAN("tool"), schema};
 }
 
@@ -438,6 +514,8 @@ int ask_tools(const struct ask *a, const struct script *s, struct span user_text
 		return 0;
 	yyjson_arr_iter_init(a->tools, &it);
 	while ((v = yyjson_arr_iter_next(&it)) != NULL && n < ASK_MAX_TOOLS) {
+		if (a->op == OP_CONVERSE && yyjson_obj_get(v, "toolSpec") == NULL)
+			continue; /* a mark of the prompt cache, a tool of the system's */
 		out[n] = tool_of(v);
 		if (a->tool_name.p != NULL ? span_eq(out[n].name, a->tool_name)
 					   : first < 0 && speaks_of(user_text, out[n].name))
@@ -455,7 +533,7 @@ int ask_tools(const struct ask *a, const struct script *s, struct span user_text
 	}
 	for (int i = n; n > 0 && i < want; i++)
 		out[i] = out[i % n];
-	return (int)want;
+	return n > 0 ? (int)want : 0;
 }
 
 static void write_value(

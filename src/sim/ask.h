@@ -20,13 +20,15 @@ enum op {
 	OP_COUNT_TOKENS,
 	OP_RESPONSES,
 	OP_GENERATE,
+	OP_CONVERSE,
 	OP_UNKNOWN
 };
 
 /* What is answered with a model's words. */
 static inline bool op_is_text(enum op op)
 {
-	return op == OP_CHAT || op == OP_MESSAGES || op == OP_RESPONSES || op == OP_GENERATE;
+	return op == OP_CHAT || op == OP_MESSAGES || op == OP_RESPONSES || op == OP_GENERATE ||
+	       op == OP_CONVERSE;
 }
 
 struct fail {

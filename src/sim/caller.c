@@ -268,7 +268,10 @@ static void start_stream(struct caller *c)
 	wire_begin(c, c->frame);
 	if (c->frame == FRAME_LENGTH)
 		length = job_stream_bytes(c->job, &sim->text, &sim->body);
-	reply_head(c, status, "text/event-stream; charset=utf-8", length);
+	reply_head(c, status,
+		c->job->format->stream_type != NULL ? c->job->format->stream_type
+						    : "text/event-stream; charset=utf-8",
+		length);
 	if (script_is(c->job->script, OPT_SILENCE_HEAD)) {
 		c->job->phase = PHASE_OVER;
 		if (!wire_write(c, buf_span(&sim->head), (struct span){NULL, 0}, false))
@@ -350,6 +353,14 @@ void caller_reply(struct caller *c, int status, const char *type, struct span bo
 
 /* ---- reading ---- */
 
+/* Of a signature (AWS) the key's name is what stands for the key. */
+static struct span access_key(struct span authorization)
+{
+	struct span rest = span_skip(authorization, sizeof("AWS4-HMAC-SHA256 Credential=") - 1);
+
+	return span_cut(&rest, '/');
+}
+
 static bool on_head(void *user, const struct http_head *head)
 {
 	struct caller *c = user;
@@ -372,6 +383,8 @@ static bool on_head(void *user, const struct http_head *head)
 		key = http_field(head, "x-goog-api-key");
 	if (key.p == NULL && span_starts_nocase(bearer, SPAN("bearer ")))
 		key = span_trim(span_skip(bearer, 7));
+	if (key.p == NULL && span_starts(bearer, SPAN("AWS4-HMAC-SHA256 Credential=")))
+		key = access_key(bearer);
 	in->key = key;
 	c->keep_alive = in->keep_alive;
 	c->http10 = in->http10;

@@ -401,10 +401,26 @@ static void dress(const struct job *j, struct span from, struct buf *out)
 	}
 }
 
+static bool has_lines(const struct job *j)
+{
+	return j->format->stream_type == NULL;
+}
+
 static void write_comments(const struct job *j, struct buf *out)
 {
+	if (!has_lines(j))
+		return;
 	for (int64_t i = script_num(j->script, OPT_COMMENTS, 0); i > 0; i--)
 		buf_append_cstr(out, ": sim is still thinking\n\n");
+}
+
+static void write_bad_event(const struct job *j, struct buf *out)
+{
+	if (j->format->bad_event != NULL)
+		j->format->bad_event(out);
+	else
+		buf_append_cstr(
+			out, "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\n\n");
 }
 
 static void write_content(struct job *j, struct buf *out)
@@ -414,8 +430,7 @@ static void write_content(struct job *j, struct buf *out)
 	while (n-- > 0 && j->part != PART_DONE && (j->stop_at < 0 || j->events < j->stop_at)) {
 		write_comments(j, out);
 		if (j->events == 1 && script_is(j->script, OPT_BAD_JSON))
-			buf_append_cstr(out,
-				"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\n\n");
+			write_bad_event(j, out);
 		if (!j->format->content(j, out))
 			break;
 		j->events++;
@@ -430,7 +445,8 @@ static void write_close(struct job *j, struct buf *out, bool *cut_last_line)
 
 void job_stream(struct job *j, struct buf *scratch, struct buf *out, bool *end, bool *stopped)
 {
-	struct buf *to = j->script->dressed ? scratch : out;
+	bool dressed = j->script->dressed && has_lines(j);
+	struct buf *to = dressed ? scratch : out;
 	bool first = j->phase == PHASE_HEAD, cut_last_line = false;
 
 	*end = *stopped = false;
@@ -454,7 +470,7 @@ void job_stream(struct job *j, struct buf *scratch, struct buf *out, bool *end, 
 	}
 	if (*end || *stopped)
 		j->phase = PHASE_OVER;
-	if (!j->script->dressed)
+	if (!dressed)
 		return;
 	if (first && script_is(j->script, OPT_BOM))
 		buf_append_cstr(out, "\xef\xbb\xbf");

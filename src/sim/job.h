@@ -19,17 +19,23 @@ struct format {
 	const char *id_field;  /* header that carries the request's id */
 	const char *fields;    /* further header lines */
 	const char *ratelimit; /* more of them, on demand */
+	/* NULL: text/event-stream. Of another type: it is not made of lines. */
+	const char *stream_type;
 	void (*plain)(const struct job *j, struct buf *out);
 	/* The events before the content, one content event (false: none left), the events behind
 	 * it. */
 	void (*open)(struct job *j, struct buf *out);
 	bool (*content)(struct job *j, struct buf *out);
 	void (*close)(struct job *j, struct buf *out);
+	void (*bad_event)(struct buf *out); /* no JSON; NULL: a line that is none */
 	void (*error)(const struct job *j, const struct fail *f, struct buf *out);
 	void (*error_event)(const struct job *j, struct buf *out);
+	/* Header lines of an error; NULL: none. */
+	void (*error_fields)(const struct job *j, int status, struct buf *head);
 };
 
-extern const struct format format_openai, format_responses, format_anthropic, format_gemini;
+extern const struct format format_openai, format_responses, format_anthropic, format_gemini,
+	format_bedrock;
 
 /* The error object that OpenAI's formats share. */
 void job_write_openai_error(const struct job *j, const struct fail *f, struct buf *out);

@@ -137,6 +137,8 @@ void reply_head(struct caller *c, int status, const char *type, int64_t length)
 	job_write_id(c->job, h);
 	buf_append(h, SPAN("\r\n"));
 	buf_append_cstr(h, f->fields);
+	if (status >= 400 && f->error_fields != NULL)
+		f->error_fields(c->job, status, h);
 	if (s != c->sim->no_script)
 		scripted_fields(c, status, h);
 	length_fields(c, length, h);

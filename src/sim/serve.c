@@ -40,6 +40,24 @@ static bool is_generate(struct span path, struct span *model, bool *stream)
 	return model->n > 0;
 }
 
+/* Bedrock's are /model/{id}/converse, the id percent-encoded. */
+static bool is_converse(struct span path, struct span *model, bool *stream)
+{
+	ptrdiff_t at = span_find(path, SPAN("/model/")), slash;
+	struct span rest, action;
+
+	if (at < 0)
+		return false;
+	rest = span_skip(path, (size_t)at + 7);
+	slash = span_find_last_char(rest, '/');
+	if (slash <= 0)
+		return false;
+	action = span_skip(rest, (size_t)slash + 1);
+	*model = span_head(rest, (size_t)slash);
+	*stream = span_is(action, "converse-stream");
+	return *stream || span_is(action, "converse");
+}
+
 static struct span without_version(struct span path)
 {
 	return span_starts(path, SPAN("/v1/")) ? span_skip(path, 3) : path;
@@ -56,6 +74,10 @@ static enum op route(const struct incoming *in, const struct format **format, st
 	if (in->method == HTTP_POST && is_generate(in->path, &model, &stream)) {
 		*format = &format_gemini;
 		return OP_GENERATE;
+	}
+	if (in->method == HTTP_POST && is_converse(in->path, &model, &stream)) {
+		*format = &format_bedrock;
+		return OP_CONVERSE;
 	}
 	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
 		const struct route *r = &routes[i];
@@ -179,7 +201,8 @@ static void read_ask(struct caller *c, struct ask *a, enum op op, const struct i
 	}
 	if (op_is_text(op) || op == OP_EMBED || op == OP_COUNT_TOKENS)
 		*doc = json_read(&c->sim->json, body, &err);
-	if (op == OP_GENERATE && is_generate(in->path, &model, &stream))
+	if ((op == OP_GENERATE && is_generate(in->path, &model, &stream)) ||
+		(op == OP_CONVERSE && is_converse(in->path, &model, &stream)))
 		model = decode(c->sim, model);
 	ask_read(a, op, model, *doc != NULL ? yyjson_doc_get_root(*doc) : NULL, &err);
 	a->stream |= stream;

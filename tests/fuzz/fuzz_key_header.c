@@ -45,7 +45,8 @@ static void assert_discreet(const struct err *err, struct span sent)
 {
 	struct span text = span_of(err->text);
 
-	assert(err->code == ERR_UNAUTHENTICATED || err->code == ERR_KEY_REFUSED);
+	assert(err->code == ERR_UNAUTHENTICATED || err->code == ERR_KEY_MALFORMED ||
+		err->code == ERR_KEY_REFUSED);
 	assert(text.n > 0);
 	for (size_t at = 23; at + 8 <= AUTH_KEY_CHARS; at++)
 		assert(span_find(text, span_from(key_text + at, 8)) < 0);

@@ -258,7 +258,7 @@ class Responses:
 
 
 CLIENTS = {"chat": Chat(), "messages": Messages(), "responses": Responses()}
-PROVIDERS = {"compatible": "/v1", "anthropic": "", "openai-responses": "/v1", "google": "/v1beta"}  # type: where it is
+PROVIDERS = {"compatible": "/v1", "anthropic": "", "openai-responses": "/v1", "google": "/v1beta", "bedrock": ""}  # type: where it is
 PAIRS = list(itertools.product(CLIENTS, PROVIDERS, (False, True)))
 
 
@@ -268,8 +268,9 @@ class World:
     def __init__(self, home):
         self.sim = kit.Sim(home)
         (home / "gateway").mkdir()
-        config = {"providers": {name: {"type": name, "base_url": self.sim.url + path, "api_key": kit.PROVIDER_KEY}
-                                for name, path in PROVIDERS.items()},
+        more = {"bedrock": {"region": "eu-west-1"}}
+        config = {"providers": {name: dict({"type": name, "base_url": self.sim.url + path, "api_key": kit.PROVIDER_KEY},
+                                           **more.get(name, {})) for name, path in PROVIDERS.items()},
                   "models": {f"{p}/{m}": kit.PRICES for p in PROVIDERS for m in ("m", *(f"m+{s}" for s in SCRIPTS))}}
         self.gateway = kit.Gateway(home / "gateway", dict(config, **kit.IMPATIENT))
 

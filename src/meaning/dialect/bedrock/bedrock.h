@@ -113,5 +113,7 @@ bool bedrock_write_answer(struct writing *w, const struct llm_message *m, struct
 
 /* An exception of a stream, or an error object under status 200; false is returned always. */
 bool bedrock_take_error(struct reading *r, struct span name, yyjson_val *root, struct span data);
-/* Whether the event's name is that of an exception. */
+/* Whether a document is an error of AWS's: it has a message or a type of one. */
+bool bedrock_has_error(yyjson_val *root);
+/* Whether the event's name is that of an exception or of an error that is not modelled. */
 bool bedrock_is_error(struct span name);

@@ -478,6 +478,151 @@ static void only_a_whole_stream_is_an_answer(void **state)
 	}
 }
 
+/* Errors that are not modelled are words alone, and no JSON. */
+static void an_error_may_be_words_alone(void **state)
+{
+	static const char *const names[] = {
+		"InternalFailure", "SomeStreamFailure", "BadThing.Error", "newException"};
+	const struct llm_quirks quirks = {0};
+	const struct llm_target target = {.model = SPAN("m"), .quirks = &quirks};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		struct through t;
+		struct reading r;
+
+		arena_init(&arena, 1 << 20);
+		through_init(&t, NULL);
+		reading_init(&r, &target, NULL, &t);
+		assert_false(bedrock_read_event(&r, span_of(names[i]), SPAN("it broke")));
+		assert_int_equal(r.err.code, ERR_UPSTREAM);
+		assert_string_equal(r.err.text, "it broke");
+		assert_true(r.from_provider);
+		flow_done(&r.flow);
+		through_done(&t);
+		arena_done(&arena);
+	}
+}
+
+/* ---- documents that are not as they should be ---- */
+
+static const char whole_request[] =
+	"{\"system\":[{\"text\":\"s\"},{\"cachePoint\":{\"ttl\":\"1h\"}}],\"messages\":[{\"role\":"
+	"\"user\",\"content\":[{\"document\":{\"format\":\"pdf\",\"name\":\"a\",\"source\":{"
+	"\"bytes\":\"aGk=\"}}},{\"text\":\"q\"}]},{\"role\":\"assistant\",\"content\":[{"
+	"\"reasoningContent\":{\"redactedContent\":\"aGk=\"}},{\"toolUse\":{\"toolUseId\":\"t\","
+	"\"name\":\"f\",\"input\":{\"a\":[1]}}}]},{\"role\":\"user\",\"content\":[{\"toolResult\":{"
+	"\"toolUseId\":\"t\",\"content\":[{\"json\":{}},{\"image\":{\"format\":\"png\",\"source\":{"
+	"\"bytes\":\"aGk=\"}}}],\"status\":\"error\"}}]}],\"toolConfig\":{\"tools\":[{\"toolSpec\":"
+	"{"
+	"\"name\":\"f\",\"inputSchema\":{\"json\":{\"type\":\"object\"}}}}],\"toolChoice\":{"
+	"\"tool\":"
+	"{\"name\":\"f\"}}},\"inferenceConfig\":{\"maxTokens\":9,\"stopSequences\":[\"x\"]},"
+	"\"additionalModelRequestFields\":{\"thinking\":{\"type\":\"enabled\",\"budget_tokens\":5}}"
+	"}";
+static const char whole_answer[] =
+	"{\"output\":{\"message\":{\"content\":[{\"reasoningContent\":{\"reasoningText\":{\"text\":"
+	"\"w\",\"signature\":\"S\"}}},{\"citationsContent\":{\"content\":[{\"text\":\"x\"}],"
+	"\"citations\":[{\"location\":{\"web\":{\"url\":\"u\"}},\"sourceContent\":[{\"text\":\"y\"}"
+	"]}]"
+	"}},{\"toolUse\":{\"toolUseId\":\"t\",\"name\":\"f\",\"input\":{\"a\":1}}}]}},"
+	"\"stopReason\":"
+	"\"tool_use\",\"usage\":{\"inputTokens\":1,\"outputTokens\":2,\"cacheDetails\":[{\"ttl\":"
+	"\"1h\",\"inputTokens\":1}],\"cacheWriteInputTokens\":1}}";
+static const char some_events[] =
+	"{\"messageStart\":{}}\n{\"contentBlockStart\":{\"contentBlockIndex\":0,\"start\":{"
+	"\"toolUse\":{\"toolUseId\":\"t\",\"name\":\"f\"}}}}\n{\"contentBlockDelta\":{"
+	"\"contentBlockIndex\":0,\"delta\":{\"toolUse\":{\"input\":\"{}\"}}}}\n{"
+	"\"contentBlockDelta\":"
+	"{\"contentBlockIndex\":1,\"delta\":{\"reasoningContent\":{\"redactedContent\":\"aGk=\"}}}}"
+	"\n"
+	"{\"contentBlockStop\":{\"contentBlockIndex\":1}}\n{\"messageStop\":{\"stopReason\":"
+	"\"tool_use\"}}\n{\"metadata\":{\"usage\":{\"inputTokens\":1,\"outputTokens\":1}}}";
+
+static uint64_t next_random(uint64_t *x)
+{
+	*x = *x * 6364136223846793005u + 1442695040888963407u;
+	return *x >> 33;
+}
+
+/* A few bytes are others, or values of another type. */
+static struct span spoil(const char *text, char *mem, uint64_t *x)
+{
+	static const char *const values[] = {"null", "[]", "{}", "1e9", "-1", "\"\"", "true"};
+	size_t n = strlen(text), at = next_random(x) % n;
+	struct span rest = {text + at, n - at};
+	ptrdiff_t colon = span_find_char(rest, ':');
+
+	memcpy(mem, text, n);
+	if (colon > 0 && next_random(x) % 4 > 0) {
+		const char *value = values[next_random(x) % 7];
+		size_t from = at + (size_t)colon + 1, end = from;
+		int deep = 0;
+
+		/* The whole value goes. */
+		while (end < n && !(deep == 0 && (text[end] == ',' || text[end] == '}'))) {
+			deep += (text[end] == '{' || text[end] == '[') -
+				(text[end] == '}' || text[end] == ']');
+			end++;
+		}
+		memcpy(mem + from, value, strlen(value));
+		memcpy(mem + from + strlen(value), text + end, n - end);
+		return (struct span){mem, from + strlen(value) + n - end};
+	}
+	mem[at] = "{}[]\":,0a\\"[next_random(x) % 10];
+	return (struct span){mem, n};
+}
+
+static void read_spoiled(struct span text, int what)
+{
+	const struct llm_quirks quirks = {0};
+	const struct llm_target target = {
+		.model = SPAN("anthropic.claude-x"), .provider = SPAN("aws"), .quirks = &quirks};
+	yyjson_doc *doc = what < 2 ? json_read_raw(NULL, text, true, NULL) : NULL;
+	struct llm_request *q = llm_request_new(&arena);
+	struct llm_notes notes = {.n = 0};
+	struct err err = {0};
+	struct through t;
+	struct reading r;
+	struct buf out;
+	bool ok = true;
+
+	buf_init(&out, 1 << 20);
+	through_init(&t, NULL);
+	reading_init(&r, &target, NULL, &t);
+	if (what == 0 && doc != NULL)
+		ok = bedrock_read_request(yyjson_doc_get_root(doc), &arena, q, &err) &&
+		     codec_bedrock.write_request(q, &target, &arena, &out, &notes, &err);
+	else if (what == 1 && doc != NULL)
+		ok = bedrock_read_answer(&r, yyjson_doc_get_root(doc));
+	while (what == 2 && text.n > 0 && ok) {
+		struct span line = span_cut(&text, '\n'), name = span_skip(line, 2), rest = line;
+		ptrdiff_t end = span_find_char(name, '"');
+
+		name = span_head(name, end > 0 ? (size_t)end : 0);
+		span_cut(&rest, ':');
+		ok = bedrock_read_event(&r, name, span_head(rest, rest.n > 0 ? rest.n - 1 : 0));
+	}
+	/* Each failure has its reason. */
+	assert_true(ok || (what == 0 ? err.code : r.err.code) != ERR_OK);
+	flow_done(&r.flow);
+	through_done(&t);
+	buf_done(&out);
+	json_free(doc);
+}
+
+static void spoiled_documents_do_no_harm(void **state)
+{
+	static const char *const texts[] = {whole_request, whole_answer, some_events};
+	char mem[4096];
+	uint64_t x = 1;
+
+	for (int i = 0; i < 6000; i++) {
+		arena_init(&arena, 4 << 20);
+		read_spoiled(spoil(texts[i % 3], mem, &x), i % 3);
+		arena_done(&arena);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -485,6 +630,8 @@ int main(void)
 		cmocka_unit_test(names_and_families),
 		cmocka_unit_test(a_longer_history_begins_with_the_shorter),
 		cmocka_unit_test(only_a_whole_stream_is_an_answer),
+		cmocka_unit_test(an_error_may_be_words_alone),
+		cmocka_unit_test(spoiled_documents_do_no_harm),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -56,8 +56,12 @@ static int status_of(struct span name)
 
 bool bedrock_is_error(struct span name)
 {
-	return status_of(name) != 0 || span_ends(name, SPAN("Exception")) ||
-	       span_ends(name, SPAN("Error"));
+	static const struct span ends[] = {SPAN("Exception"), SPAN("Error"), SPAN("Failure")};
+
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+		if (span_ends(name, ends[i]))
+			return true;
+	return status_of(name) != 0;
 }
 
 static bool says(struct span text, const char *phrase)
@@ -126,7 +130,7 @@ static int read_said(yyjson_val *root, struct span name, int status, struct said
 	return status == 400 && is_unknown_model(said) ? 404 : status;
 }
 
-static bool has_words(yyjson_val *root)
+bool bedrock_has_error(yyjson_val *root)
 {
 	return yyjson_is_str(json_get(root, "message")) ||
 	       yyjson_is_str(json_get(root, "Message")) || yyjson_is_str(json_get(root, "__type"));
@@ -144,7 +148,7 @@ static void read_error(int status, struct span body, const struct json_scratch *
 	if (body.n > 0 && body.n <= MAX_BODY_BYTES && *body.p != '<')
 		doc = json_read_raw(scratch, body, true, NULL);
 	root = yyjson_doc_get_root(doc);
-	if (has_words(root)) {
+	if (bedrock_has_error(root)) {
 		status = read_said(root, none, status, &said);
 		said.message = without_arns(said.message, words);
 		said_keep(status, &said, err, native_type, native_code);

@@ -414,8 +414,7 @@ bool bedrock_read_answer(struct reading *r, yyjson_val *root)
 	if (s == NULL)
 		return false;
 	if (!yyjson_is_arr(content)) {
-		if (yyjson_is_str(json_get(root, "message")) ||
-			yyjson_is_str(json_get(root, "__type")))
+		if (bedrock_has_error(root))
 			return bedrock_take_error(r, none, root, none);
 		return err_set(&r->err, ERR_UPSTREAM_INVALID,
 			"The provider's answer has no 'output.message.content': it is not in the "
