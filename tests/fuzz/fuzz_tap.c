@@ -73,7 +73,8 @@ static void assert_error_json(struct span text)
 static bool next_other(struct span text, size_t *at, struct json_member *m)
 {
 	while (json_next(text, at, m))
-		if (!json_key_is(m->key, "usage") && !json_key_is(m->key, "choices"))
+		if (!json_key_is(m->key, "usage") && !json_key_is(m->key, "choices") &&
+			!json_key_is(m->key, "response"))
 			return true;
 	return false;
 }
@@ -338,13 +339,17 @@ static void read_error(const struct dialect *d, int status, struct span body)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	/* What clients speak. */
+	static const enum llm_op ops[] = {LLM_OP_CHAT, LLM_OP_MESSAGES, LLM_OP_COUNT_TOKENS,
+		LLM_OP_EMBEDDINGS, LLM_OP_RESPONSES, LLM_OP_IMAGES, LLM_OP_SPEECH,
+		LLM_OP_TRANSCRIPTIONS};
 	enum llm_op op;
 	const struct dialect *d;
 	struct span rest;
 
 	if (size < 2 || size > 65536)
 		return 0;
-	op = (enum llm_op)(data[0] % LLM_OP_COUNT);
+	op = ops[data[0] % 4 + ((data[0] & 0x20) != 0 ? 4 : 0)];
 	d = dialect_of(op);
 	rest = span_from(data + 1, size - 1);
 	switch (data[0] / 4 % 4) {

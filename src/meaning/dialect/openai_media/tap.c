@@ -4,6 +4,8 @@
 
 static enum tap_verdict fail(struct tap *t, struct buf *out)
 {
+	if (t->error_status == 0)
+		t->error_status = err_row(t->error.code)->status;
 	openai_write_stream_error(&t->error, "provider", t->request_id, 0, out);
 	return TAP_REPLACE;
 }
@@ -26,6 +28,8 @@ static enum tap_verdict show_cost(
 	if (!t->usage.present)
 		return TAP_PASS;
 	t->final_usage = true;
+	if (t->cost == NULL)
+		return TAP_PASS;
 	cost = t->cost(t->user, &t->usage, text);
 	if (cost.n == 0 || object.n == 0)
 		return TAP_PASS;
