@@ -27,6 +27,14 @@ def test_plain_and_stream(gateway, provider):
         assert lines[-1] == b"data: [DONE]"
 
 
+@pytest.mark.parametrize("script", ["", "+usage_null"])
+def test_usage_is_there_or_not_at_all(gateway, provider, script):
+    """No chunk says "usage": null, which some clients take for a broken one; the last one counts."""
+    got = gateway.post("/v1/chat/completions", kit.chat(f"{provider}/gpt{script}", stream=True, stream_options={"include_usage": True}))
+    found = [chunk.get("usage", "none") for chunk in kit.chunks(got.content)]
+    assert set(found[:-1]) == {"none"} and found[-1]["completion_tokens"] > 0
+
+
 def test_first_event_comes_at_once(gateway, provider):
     """The first event is not held back until the second."""
     started = time.monotonic()
