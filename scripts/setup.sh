@@ -174,7 +174,7 @@ setup_python() {
 		echo "python3-venv could not be installed" >"$state/python.why"
 		return 1
 	}
-	rm -rf $venv "$state/requirements.done"
+	rm -rf $venv "$state/requirements.done" "$state/clients.done"
 	say "installing the Python packages of tests/requirements.txt"
 	for python in python3 /usr/bin/python3; do
 		"$python" -m venv $venv >"$state/pip.log" 2>&1 && break
@@ -186,6 +186,23 @@ setup_python() {
 		return 1
 	}
 	cp tests/requirements.txt "$state/requirements.done"
+}
+
+# The frameworks need ten times what the tests themselves do: without them only their own tests are skipped.
+setup_clients() {
+	same_as tests/clients/requirements.txt "$state/clients.done" && return 0
+	rm -f "$state/clients.done"
+	[ -x build/venv/bin/pytest ] || {
+		echo "build/venv is not there" >"$state/clients.why"
+		return 1
+	}
+	say "installing the Python packages of tests/clients/requirements.txt"
+	build/venv/bin/python -m pip install -q --disable-pip-version-check --no-input \
+		-c tests/requirements.txt -r tests/clients/requirements.txt >"$state/clients.log" 2>&1 || {
+		echo "the frameworks for Python could not be installed: $(tail -n 1 "$state/clients.log")" >"$state/clients.why"
+		return 1
+	}
+	cp tests/clients/requirements.txt "$state/clients.done"
 }
 
 setup_node() {
@@ -226,6 +243,7 @@ test)
 	optional clang setup_clang
 	optional openssl setup_openssl
 	optional python setup_python
+	optional clients setup_clients
 	optional node setup_node
 	;;
 bench)

@@ -132,7 +132,7 @@ def step_pytest(name, folder, binary, limit_s):
     if os.path.exists(report):
         os.remove(report)
     env = dict(SANITIZERS, SLUICE_BIN=os.path.join(ROOT, binary), PYTHONDONTWRITEBYTECODE="1")
-    for tool in ("node", "openssl", "clang"):
+    for tool in ("node", "clients", "openssl", "clang"):
         why = why_missing(tool)
         if why:
             env["SLUICE_NO_" + tool.upper()] = why
