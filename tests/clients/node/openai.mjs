@@ -127,9 +127,9 @@ each("error classes", async (p) => {
   for (const [status, of] of [[400, OpenAI.BadRequestError], [404, OpenAI.NotFoundError], [429, OpenAI.RateLimitError],
     [500, OpenAI.InternalServerError], [503, OpenAI.InternalServerError]]) {
     const model = `${p}/gpt+status=${status}+message=because`;
-    for (const call of [ai.chat.completions.create({ model, messages }), ai.responses.create({ model, input: PROMPT }),
-      ai.chat.completions.create({ model, messages, stream: true })]) {
-      await assert.rejects(call, (e) => e instanceof of && e.message.includes("because") && typeof e.type === "string" && !!e.requestID);
+    for (const call of [() => ai.chat.completions.create({ model, messages }), () => ai.responses.create({ model, input: PROMPT }),
+      () => ai.chat.completions.create({ model, messages, stream: true })]) {
+      await assert.rejects(call(), (e) => e instanceof of && e.message.includes("because") && typeof e.type === "string" && !!e.requestID);
     }
   }
 });
