@@ -36,8 +36,7 @@ static void put_usage(struct buf *out, const struct job *j)
 	json_put_int(out, "input_tokens", j->input_tokens);
 	json_put_open(out, "input_tokens_details", '{');
 	json_put_int(out, "cached_tokens", j->cached_tokens);
-	if (j->cache_write_tokens > 0)
-		json_put_int(out, "cache_write_tokens", j->cache_write_tokens);
+	json_put_int(out, "cache_write_tokens", j->cache_write_tokens);
 	buf_append_char(out, '}');
 	json_put_int(out, "output_tokens", output);
 	json_put_open(out, "output_tokens_details", '{');
