@@ -411,7 +411,8 @@ static void write_object(
 	write_flag(b, "data_retention", m->data_retention);
 	buf_append_cstr(b, ",\"geolocation\":");
 	text_json_string(b, m->geolocation);
-	buf_append_char(b, '}');
+	/* Anthropic's format wants it since 2026-10-21. Of what can be asked nothing is retired. */
+	buf_append_cstr(b, ",\"lifecycle\":\"active\"}");
 }
 
 /* The id under which a provider offers a catalogue entry, or {NULL, 0}. */
