@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// LlamaIndex for TypeScript: @llamaindex/openai, which always sends temperature 0.1 and top_p 1. Leaving one of its
-// streams keeps the connection and the request open, so there is no test of that.
+// LlamaIndex for TypeScript: @llamaindex/openai, which always sends temperature 0.1 and top_p 1, and @requesty/llamaindex.
+// Leaving one of their streams keeps the connection and the request open, so there is no test of that.
 import assert from "node:assert/strict";
 import { OpenAI, OpenAIEmbedding, OpenAIResponses } from "@llamaindex/openai";
+import { Requesty } from "@requesty/llamaindex";
 import { z } from "zod";
 import { CITY, GATEWAY, KEY, PROMPT, direct, each, eachOf, messages, run, schema } from "./harness.mjs";
 
 const options = { apiKey: KEY, baseURL: GATEWAY + "/v1", maxRetries: 0 };
 const chat = (model) => new OpenAI({ ...options, model });
+const requesty = (model) => new Requesty({ ...options, model });
 const Forecast = z.object({ city: z.string(), days: z.number().int() });
-const tools = [{ metadata: { name: "get_weather", description: "tells the weather", parameters: schema }, call: () => "sunny" }];
+const offered = [{ metadata: { name: "get_weather", description: "tells the weather", parameters: schema }, call: () => "sunny" }];
 
 async function text(llm) {
   assert.equal((await llm.chat({ messages })).message.content, await direct("gpt"));
@@ -20,6 +22,22 @@ async function stream(llm) {
   for await (const chunk of await llm.chat({ messages, stream: true })) if (chunk.delta) pieces.push(chunk.delta);
   assert.equal(pieces.join(""), await direct("gpt"));
   assert.ok(pieces.length > 3);
+}
+
+// A call, plain and streamed, and the answer to its result.
+async function tools(llm) {
+  const first = await llm.chat({ messages, tools: offered });
+  const [call] = first.message.options.toolCall;
+  assert.equal(call.name, "get_weather");
+  assert.equal(typeof (typeof call.input === "string" ? JSON.parse(call.input) : call.input).city, "string");
+  let streamed;
+  for await (const chunk of await llm.chat({ messages, tools: offered, stream: true })) streamed = chunk.options?.toolCall?.at(-1) ?? streamed;
+  assert.equal(streamed.name, "get_weather");
+  const second = await llm.chat({
+    tools: offered,
+    messages: [...messages, first.message, { role: "user", content: "sunny", options: { toolResult: { id: call.id, result: "sunny", isError: false } } }],
+  });
+  assert.ok(second.message.content);
 }
 
 each("chat", (p) => text(chat(p + "/gpt")));
@@ -38,21 +56,7 @@ each("the address in the environment", async (p) => {
   }
 });
 
-each("tools, plain, streamed and answered", async (p) => {
-  const llm = chat(p + "/gpt");
-  const first = await llm.chat({ messages, tools });
-  const [call] = first.message.options.toolCall;
-  assert.equal(call.name, "get_weather");
-  assert.equal(typeof (typeof call.input === "string" ? JSON.parse(call.input) : call.input).city, "string");
-  let streamed;
-  for await (const chunk of await llm.chat({ messages, tools, stream: true })) streamed = chunk.options?.toolCall?.at(-1) ?? streamed;
-  assert.equal(streamed.name, "get_weather");
-  const second = await llm.chat({
-    tools,
-    messages: [...messages, first.message, { role: "user", content: "sunny", options: { toolResult: { id: call.id, result: "sunny", isError: false } } }],
-  });
-  assert.ok(second.message.content);
-});
+each("tools", (p) => tools(chat(p + "/gpt")));
 
 each("structured output", async (p) => {
   const got = await chat(p + "/echo").chat({ messages: [{ role: "user", content: CITY }], responseFormat: Forecast });
@@ -80,5 +84,9 @@ each("errors", async (p) => {
     for await (const _ of await chat(p + "/gpt+events=20+cut_events=5").chat({ messages, stream: true })) ;
   });
 });
+
+each("requesty: chat", (p) => text(requesty(p + "/gpt")));
+each("requesty: stream", (p) => stream(requesty(p + "/gpt")));
+each("requesty: tools", (p) => tools(requesty(p + "/gpt")));
 
 await run();
