@@ -42,12 +42,10 @@ static void begin(const struct state *s, struct buf *out)
 	buf_append(out, SPAN("{\"index\":0,\"delta\":{"));
 }
 
-static void end(const struct writing *w, struct buf *out)
+/* No "usage": null before the last chunk: @requesty/ai-sdk takes it for a broken chunk. */
+static void end(struct buf *out)
 {
-	buf_append(out, SPAN("},\"logprobs\":null,\"finish_reason\":null}]"));
-	if (w->request->wants_usage)
-		buf_append(out, SPAN(",\"usage\":null"));
-	buf_append(out, SPAN("}\n\n"));
+	buf_append(out, SPAN("},\"logprobs\":null,\"finish_reason\":null}]}\n\n"));
 }
 
 /* ---- what deltas and messages share ---- */
@@ -175,8 +173,7 @@ static void write_call_begin(struct state *s, const struct llm_event *ev, struct
 	buf_append_cstr(out, "}}]");
 }
 
-static void write_block(
-	struct writing *w, struct state *s, const struct llm_event *ev, struct buf *out)
+static void write_block(struct state *s, const struct llm_event *ev, struct buf *out)
 {
 	if (ev->block != LLM_BLOCK_TOOL_CALL && ev->block != LLM_BLOCK_MEDIA)
 		return;
@@ -188,7 +185,7 @@ static void write_block(
 		put_image(out, ev->media);
 		buf_append_char(out, ']');
 	}
-	end(w, out);
+	end(out);
 }
 
 static void write_delta(
@@ -221,12 +218,11 @@ static void write_delta(
 	default:
 		return;
 	}
-	end(w, out);
+	end(out);
 }
 
 /* A call's signature goes with the call. A reasoning block's, when it is whole. */
-static void write_state(
-	struct writing *w, struct state *s, const struct llm_event *ev, struct buf *out)
+static void write_state(struct state *s, const struct llm_event *ev, struct buf *out)
 {
 	if (ev->block != LLM_BLOCK_TOOL_CALL)
 		return;
@@ -240,7 +236,7 @@ static void write_state(
 	json_put_open(out, "google", '{');
 	put_state(out, "thought_signature", ev->state);
 	buf_append_cstr(out, "}}}]");
-	end(w, out);
+	end(out);
 }
 
 static void write_block_end(
@@ -256,11 +252,10 @@ static void write_block_end(
 	json_put_open(out, "reasoning_details", '[');
 	put_detail(out, p, SPAN(""), ev->index);
 	buf_append_char(out, ']');
-	end(w, out);
+	end(out);
 }
 
-static void write_citation(
-	struct writing *w, struct state *s, const struct llm_event *ev, struct buf *out)
+static void write_citation(struct state *s, const struct llm_event *ev, struct buf *out)
 {
 	begin(s, out);
 	json_put_open(out, "annotations", '[');
@@ -272,21 +267,17 @@ static void write_citation(
 	json_put_str(out, "url", ev->citation->url);
 	json_put_str(out, "title", ev->citation->title);
 	buf_append_cstr(out, "}]}");
-	end(w, out);
+	end(out);
 }
 
-static void write_stop(
-	struct writing *w, struct state *s, const struct llm_event *ev, struct buf *out)
+static void write_stop(struct state *s, const struct llm_event *ev, struct buf *out)
 {
 	begin(s, out);
 	buf_append(out, SPAN("},\"logprobs\":null"));
 	json_put_cstr(out, "finish_reason", finish_reason(ev->stop));
 	if (ev->native_stop.n > 0)
 		json_put_str(out, "native_finish_reason", ev->native_stop);
-	buf_append(out, SPAN("}]"));
-	if (w->request->wants_usage)
-		buf_append(out, SPAN(",\"usage\":null"));
-	buf_append(out, SPAN("}\n\n"));
+	buf_append(out, SPAN("}]}\n\n"));
 }
 
 static void write_end(struct writing *w, struct state *s, struct buf *out)
@@ -310,25 +301,25 @@ bool openai_write_event(struct writing *w, const struct llm_event *ev, struct bu
 	case LLM_EVENT_START:
 		begin(s, out);
 		buf_append(out, SPAN("\"role\":\"assistant\",\"content\":\"\",\"refusal\":null"));
-		end(w, out);
+		end(out);
 		break;
 	case LLM_EVENT_BLOCK:
-		write_block(w, s, ev, out);
+		write_block(s, ev, out);
 		break;
 	case LLM_EVENT_DELTA:
 		write_delta(w, s, ev, out);
 		break;
 	case LLM_EVENT_STATE:
-		write_state(w, s, ev, out);
+		write_state(s, ev, out);
 		break;
 	case LLM_EVENT_CITATION:
-		write_citation(w, s, ev, out);
+		write_citation(s, ev, out);
 		break;
 	case LLM_EVENT_BLOCK_END:
 		write_block_end(w, s, ev, out);
 		break;
 	case LLM_EVENT_STOP:
-		write_stop(w, s, ev, out);
+		write_stop(s, ev, out);
 		break;
 	case LLM_EVENT_END:
 		write_end(w, s, out);
