@@ -32,7 +32,7 @@ struct record {
 
 typedef void (*on_record)(const struct record *r);
 
-static int n_failed, n_answers, n_streams, n_requests;
+static int n_failed, n_answers, n_streams, n_errors;
 
 static bool open_recorded(const char *name, struct buf *text)
 {
@@ -353,7 +353,11 @@ static void check_answer(const struct record *r)
 		ok = kit_whole(&k, buf_span(&r->body));
 		n_answers++;
 	}
-	if (!ok || k.broken != NULL) {
+	if (walk.error[0] != '\0') {
+		n_errors++;
+		if (ok || strncmp(k.r.err.text, walk.error, strlen(walk.error)) != 0)
+			failed(r, "the error \"%s\" is read as \"%s\"", walk.error, k.r.err.text);
+	} else if (!ok || k.broken != NULL) {
 		failed(r, "%s %s", k.r.err.text, k.broken != NULL ? k.broken : "");
 	} else {
 		same_as_walk(r, &k, &walk);
@@ -370,7 +374,8 @@ static void check_answer(const struct record *r)
 static void answers_say_the_same_in_every_format(void **state)
 {
 	each_record(check_answer);
-	print_message("%d answers, %d streams\n", n_answers, n_streams);
+	print_message("%d answers, %d streams, %d errors inside\n", n_answers, n_streams, n_errors);
+	assert_true(n_answers >= 700 && n_streams >= 60 && n_errors >= 2);
 }
 
 int main(void)
