@@ -378,10 +378,58 @@ static void answers_say_the_same_in_every_format(void **state)
 	assert_true(n_answers >= 700 && n_streams >= 60 && n_errors >= 2);
 }
 
+/* ---- the same stream, cut elsewhere ---- */
+
+#define CUT_EVERYWHERE 4096 /* bytes: longer streams are cut at some places */
+#define SOME_CUTS 60
+
+static void read_cut(const struct record *r, struct kit_answer *k, struct arena *asked, size_t cut)
+{
+	struct pump p = {.k = k, .op = r->format->op, .ok = true};
+
+	arena_init(asked, 64 << 20);
+	kit_begin(k, r->format, read_asked(r, asked), r->model, true);
+	pump_body(r, &p, cut);
+}
+
+static void check_cut(const struct record *r, const struct kit_answer *whole, size_t cut)
+{
+	struct kit_answer k;
+	struct arena asked;
+
+	read_cut(r, &k, &asked, cut);
+	for (int i = 0; i < KIT_FORMATS; i++)
+		if (!span_eq(buf_span(&k.outputs[i].stream), buf_span(&whole->outputs[i].stream)))
+			failed(r, "cut at %zu: %s differs", cut, kit_formats[i].dialect->name);
+	kit_done(&k);
+	arena_done(&asked);
+}
+
+static void check_cuts(const struct record *r)
+{
+	struct kit_answer whole;
+	struct arena asked;
+	size_t step = r->body.n <= CUT_EVERYWHERE ? 1 : r->body.n / SOME_CUTS + 1;
+
+	if (r->status != 200 || !r->stream)
+		return;
+	read_cut(r, &whole, &asked, r->body.n);
+	for (size_t cut = 0; cut < r->body.n; cut += step)
+		check_cut(r, &whole, cut);
+	kit_done(&whole);
+	arena_done(&asked);
+}
+
+static void streams_do_not_depend_on_how_they_are_cut(void **state)
+{
+	each_record(check_cuts);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(answers_say_the_same_in_every_format),
+		cmocka_unit_test(streams_do_not_depend_on_how_they_are_cut),
 	};
 	struct buf probe;
 	bool any;
