@@ -32,7 +32,7 @@ struct record {
 
 typedef void (*on_record)(const struct record *r);
 
-static int n_failed, n_answers, n_streams, n_requests;
+static int n_failed, n_answers, n_streams, n_errors;
 
 static bool open_recorded(const char *name, struct buf *text)
 {
@@ -353,7 +353,11 @@ static void check_answer(const struct record *r)
 		ok = kit_whole(&k, buf_span(&r->body));
 		n_answers++;
 	}
-	if (!ok || k.broken != NULL) {
+	if (walk.error[0] != '\0') {
+		n_errors++;
+		if (ok || strncmp(k.r.err.text, walk.error, strlen(walk.error)) != 0)
+			failed(r, "the error \"%s\" is read as \"%s\"", walk.error, k.r.err.text);
+	} else if (!ok || k.broken != NULL) {
 		failed(r, "%s %s", k.r.err.text, k.broken != NULL ? k.broken : "");
 	} else {
 		same_as_walk(r, &k, &walk);
@@ -370,13 +374,62 @@ static void check_answer(const struct record *r)
 static void answers_say_the_same_in_every_format(void **state)
 {
 	each_record(check_answer);
-	print_message("%d answers, %d streams\n", n_answers, n_streams);
+	print_message("%d answers, %d streams, %d errors inside\n", n_answers, n_streams, n_errors);
+	assert_true(n_answers >= 700 && n_streams >= 60 && n_errors >= 2);
+}
+
+/* ---- the same stream, cut elsewhere ---- */
+
+#define CUT_EVERYWHERE 4096 /* bytes: longer streams are cut at some places */
+#define SOME_CUTS 60
+
+static void read_cut(const struct record *r, struct kit_answer *k, struct arena *asked, size_t cut)
+{
+	struct pump p = {.k = k, .op = r->format->op, .ok = true};
+
+	arena_init(asked, 64 << 20);
+	kit_begin(k, r->format, read_asked(r, asked), r->model, true);
+	pump_body(r, &p, cut);
+}
+
+static void check_cut(const struct record *r, const struct kit_answer *whole, size_t cut)
+{
+	struct kit_answer k;
+	struct arena asked;
+
+	read_cut(r, &k, &asked, cut);
+	for (int i = 0; i < KIT_FORMATS; i++)
+		if (!span_eq(buf_span(&k.outputs[i].stream), buf_span(&whole->outputs[i].stream)))
+			failed(r, "cut at %zu: %s differs", cut, kit_formats[i].dialect->name);
+	kit_done(&k);
+	arena_done(&asked);
+}
+
+static void check_cuts(const struct record *r)
+{
+	struct kit_answer whole;
+	struct arena asked;
+	size_t step = r->body.n <= CUT_EVERYWHERE ? 1 : r->body.n / SOME_CUTS + 1;
+
+	if (r->status != 200 || !r->stream)
+		return;
+	read_cut(r, &whole, &asked, r->body.n);
+	for (size_t cut = 0; cut < r->body.n; cut += step)
+		check_cut(r, &whole, cut);
+	kit_done(&whole);
+	arena_done(&asked);
+}
+
+static void streams_do_not_depend_on_how_they_are_cut(void **state)
+{
+	each_record(check_cuts);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(answers_say_the_same_in_every_format),
+		cmocka_unit_test(streams_do_not_depend_on_how_they_are_cut),
 	};
 	struct buf probe;
 	bool any;

@@ -19,7 +19,7 @@ struct walk {
 	struct walk_call calls[WALK_CALLS];
 	int n_calls, media;
 	int64_t input, cached, output, reasoned;
-	char stop[64];
+	char stop[64], error[128];
 };
 
 static inline void walk_init(struct walk *w)
@@ -145,12 +145,15 @@ static inline void walk_chat(struct walk *w, yyjson_val *root)
 	yyjson_val *choice = yyjson_arr_get_first(json_get(root, "choices"));
 	yyjson_val *usage = json_get(root, "usage");
 
+	if (usage == NULL)
+		usage = json_get(json_get(root, "x_groq"), "usage");
 	walk_chat_delta(w, json_get(choice, "delta"));
 	walk_chat_delta(w, json_get(choice, "message"));
 	walk_word(w->stop, sizeof(w->stop), json_get(choice, "finish_reason"));
 	walk_int(&w->input, usage, "prompt_tokens");
 	walk_int(&w->output, usage, "completion_tokens");
 	walk_int(&w->cached, json_get(usage, "prompt_tokens_details"), "cached_tokens");
+	walk_int(&w->cached, usage, "num_cached_tokens");
 	walk_int(&w->reasoned, json_get(usage, "completion_tokens_details"), "reasoning_tokens");
 }
 
@@ -192,7 +195,7 @@ static inline void walk_responses(struct walk *w, yyjson_val *root)
 
 	if (response == NULL)
 		response = root;
-	if (!walk_is(response, "status", "completed") && !walk_is(response, "status", "incomplete"))
+	if (walk_is(response, "status", "in_progress") || walk_is(response, "status", "queued"))
 		return;
 	yyjson_arr_foreach(json_get(response, "output"), i, max, item)
 	{
@@ -352,6 +355,14 @@ static inline void walk_bedrock(struct walk *w, yyjson_val *root)
 
 /* ---- all of them ---- */
 
+/* Errors come inside answers of status 200 too. */
+static inline void walk_error(struct walk *w, yyjson_val *root)
+{
+	walk_word(w->error, sizeof(w->error), json_get(json_get(root, "error"), "message"));
+	if (walk_is(root, "status", "queued") || walk_is(root, "status", "in_progress"))
+		snprintf(w->error, sizeof(w->error), "The provider's answer is not complete");
+}
+
 /* A document of the answer: the whole of it, or one event's. */
 static inline void walk_any(struct walk *w, enum llm_op op, yyjson_val *root)
 {
@@ -363,6 +374,7 @@ static inline void walk_any(struct walk *w, enum llm_op op, yyjson_val *root)
 		[LLM_OP_CONVERSE] = walk_bedrock};
 
 	walks[op](w, root);
+	walk_error(w, root);
 }
 
 /* What the words of all formats mean; tool calls say more than they do. */
@@ -374,9 +386,9 @@ static inline enum llm_stop walk_stop(const struct walk *w)
 	} words[] = {{"length", LLM_STOP_LENGTH}, {"max_tokens", LLM_STOP_LENGTH},
 		{"MAX_TOKENS", LLM_STOP_LENGTH}, {"max_output_tokens", LLM_STOP_LENGTH},
 		{"content_filter", LLM_STOP_FILTER}, {"refusal", LLM_STOP_FILTER},
-		{"SAFETY", LLM_STOP_FILTER}, {"PROHIBITED_CONTENT", LLM_STOP_FILTER},
-		{"guardrail_intervened", LLM_STOP_FILTER}, {"stop_sequence", LLM_STOP_SEQUENCE},
-		{"pause_turn", LLM_STOP_PAUSE}};
+		{"SAFETY", LLM_STOP_FILTER}, {"MODEL_ARMOR", LLM_STOP_FILTER},
+		{"PROHIBITED_CONTENT", LLM_STOP_FILTER}, {"guardrail_intervened", LLM_STOP_FILTER},
+		{"stop_sequence", LLM_STOP_SEQUENCE}, {"pause_turn", LLM_STOP_PAUSE}};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (strcmp(w->stop, words[i].word) == 0)
