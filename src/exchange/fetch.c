@@ -143,6 +143,21 @@ static bool keep(struct fetch *f)
 	return !t->arena.failed;
 }
 
+/*
+ * A page instead of a picture (a login, an error with status 200) would be described by the model
+ * as if it were one.
+ */
+static bool is_page(const struct fetch *f)
+{
+	const struct llm_media *m = f->media[f->at];
+	struct span head = span_trim(span_head(buf_span(&f->bytes), 256));
+
+	return m->kind != LLM_MEDIA_DOCUMENT &&
+	       (span_starts_nocase(f->type, SPAN("text/html")) ||
+		       span_starts_nocase(head, SPAN("<!doctype html")) ||
+		       span_starts_nocase(head, SPAN("<html")));
+}
+
 static void on_end(void *user)
 {
 	struct fetch *f = user;
@@ -150,6 +165,8 @@ static void on_end(void *user)
 	f->call = NULL;
 	if (!f->refused && f->bytes.n == 0)
 		say(f, "it is empty");
+	else if (!f->refused && is_page(f))
+		say(f, "it is an HTML page");
 	if (f->x->err.code != ERR_OK) {
 		fail(f);
 		return;

@@ -89,10 +89,23 @@ bool translate_read(struct exchange *x)
 	return read_body(x, t);
 }
 
+/* Pieces of the history that one format alone has are written in no other. */
+static void note_lost(struct translation *t, enum llm_op op)
+{
+	for (const struct llm_turn *turn = t->request->turns; turn != NULL; turn = turn->next)
+		for (const struct llm_block *b = turn->blocks; b != NULL; b = b->next) {
+			if (b->kind == LLM_BLOCK_NATIVE && b->native_op != op)
+				llm_note(&t->notes, "dropped:native_block");
+			if (b->kind == LLM_BLOCK_SEARCH && b->native_op != op)
+				llm_note(&t->notes, "dropped:search_history");
+		}
+}
+
 bool translate_write(struct exchange *x)
 {
 	struct translation *t = x->translation;
 
+	note_lost(t, x->op);
 	if (!t->to->write_request(t->request, &t->target, &t->arena, &t->body, &t->notes, &x->err))
 		return false;
 	if (t->body.failed || t->arena.failed)

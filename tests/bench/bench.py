@@ -8,8 +8,8 @@ follows a round of the other, and medians are compared, so that what else the ma
 user and system time of the whole process (all threads) divided by completed requests or events.
 One failed answer voids the round, and a voided round ends the benchmark.
 
-    make bench              about four minutes
-    make bench QUICK=1      about one minute
+    make bench              about six minutes
+    make bench QUICK=1      about a minute and a half
 
 Exit code 8 when a figure misses its target.
 """
@@ -95,9 +95,11 @@ class Bench:
         data = os.path.join(self.home, name)
         config = {"listen": "127.0.0.1:0", "data_dir": data, "workers": 1, "log": {"format": "json", "file": data + ".jsonl"},
                   "limits": {"max_connections": 100000},
-                  "providers": {"sim": {"type": "sim", "base_url": f"http://127.0.0.1:{self.sim_port}", "api_key": "x"}},
-                  "models": {f"sim/{m}": {"context_window": 200000, "input_price": "1", "output_price": "2"}
-                             for m in (self.plain_model, self.stream_model, self.slow_model)}}
+                  "providers": {"sim": {"type": "sim", "base_url": f"http://127.0.0.1:{self.sim_port}", "api_key": "x"},
+                                "count": {"type": "compatible", "base_url": f"http://127.0.0.1:{self.sim_port}/v1", "api_key": "x"},
+                                "claude": {"type": "anthropic", "base_url": f"http://127.0.0.1:{self.sim_port}", "api_key": "x"}},
+                  "models": {f"{p}/{m}": {"context_window": 200000, "input_price": "1", "output_price": "2"}
+                             for p in ("sim", "claude") for m in (self.plain_model, self.stream_model, self.slow_model)}}
         path = data + ".yaml"
         with open(path, "w", encoding="utf-8") as f:
             json.dump(config, f)
@@ -181,16 +183,18 @@ http {{
             text = f.read()
         return sum(int(n) for n in re.findall(r"^(?:Private_Dirty|Private_Clean|Shared_Clean|Shared_Dirty):\s+(\d+)", text, re.M))
 
-    def load_command(self, port, model, stream, path, connections, seconds, key=None, more=()):
+    def load_command(self, port, model, stream, path, connections, seconds, key=None, more=(), prompt_bytes=1900):
         command = ["taskset", "-c", OTHER_CORE, LOAD, "--port", str(port), "--path", path, "--connections", str(connections),
                    "--seconds", str(seconds), *more]
         # The simulator wants a key as every provider does; nginx passes it on.
         command += ["--header", f"Authorization: Bearer {key or 'provider-key'}"]
         if "--get" in more:
             return command
-        body = os.path.join(self.home, f"body-{model.replace('/', '-')}.json")
+        body = os.path.join(self.home, f"body-{model.replace('/', '-')}-{prompt_bytes}.json")
         if not os.path.exists(body):
-            document = {"model": model, "messages": [{"role": "user", "content": "x" * 1900}]}
+            words = "The quick brown fox jumps over the lazy dog, and then (at 10:45) it does so again. "
+            document = {"model": model, "messages": [
+                {"role": "user", "content": (words * (prompt_bytes // len(words) + 1))[:prompt_bytes]}]}
             if stream:
                 document["stream"] = True
             with open(body, "w", encoding="utf-8") as f:
@@ -208,8 +212,8 @@ http {{
             raise Failed(f"{result['failed']} failed answers void the round: {result['why']} {' '.join(gone)}")
         return result
 
-    def row(self, what, ours, theirs, unit, target):
-        """One line of the table; target is (limit, of what) or None."""
+    def row(self, what, ours, theirs, unit, target, other="nginx"):
+        """One line of the table; target is the most that the ratio (or the figure, with nothing to compare) may be, or None."""
         ratio = ours / theirs if theirs else None
         verdict = ""
         if target is not None:
@@ -221,29 +225,45 @@ http {{
         self.rows.append((what, ours, theirs, ratio, unit, target, verdict))
         show = f"  {what}: {ours:.2f} {unit}"
         if theirs:
-            show += f", nginx {theirs:.2f}, ratio {ratio:.2f}"
+            show += f", {other} {theirs:.2f}, ratio {ratio:.2f}"
         say(show + (f"  (target {target}: {verdict})" if target is not None else ""))
 
-    def compare_cpu(self, what, stream, rounds, seconds):
-        """CPU a request (or an event), nginx and Sluice in turn."""
+    def cpu_of(self, side, stream, seconds, connections, prompt_bytes):
+        """CPU a request (or an event) of one round, and the rate. side: nginx, or a provider of the gateway."""
         model = self.stream_model if stream else self.plain_model
         more = ("--expect", DONE) if stream else ()
-        ours, theirs, rates = [], [], ([], [])
         unit = "events" if stream else "completed"
+        if side == "nginx":
+            child, port, key = self.nginx, self.nginx_port, None
+            path = ("/stream" if stream else "") + "/v1/chat/completions"
+        else:
+            child, port, key, path, model = self.sluice, self.sluice_port, self.key, "/v1/chat/completions", f"{side}/{model}"
+        before = self.cpu_us(child)
+        result = self.load(port, model, stream, path, connections, seconds, key=key, more=more, prompt_bytes=prompt_bytes)
+        return (self.cpu_us(child) - before) / result[unit], result[unit] / result["seconds"]
+
+    def compare_cpu(self, what, stream, rounds, seconds, ours="sim", theirs="nginx", target=1.0, connections=64, prompt_bytes=1900):
+        """Two sides in turn. "sim" passes on, "claude" translates."""
+        got = {side: [] for side in (theirs, ours)}
         for turn in range(rounds + 1):
-            for side in (0, 1):
-                child, port = (self.nginx, self.nginx_port) if side == 0 else (self.sluice, self.sluice_port)
-                path = ("/stream" if stream and side == 0 else "") + "/v1/chat/completions"
-                before = self.cpu_us(child)
-                result = self.load(port, model if side == 0 else "sim/" + model, stream, path, 64,
-                                   seconds if turn else 0.5, key=self.key if side else None, more=more)
-                used = self.cpu_us(child) - before
-                if turn == 0:
-                    continue  # warm-up
-                (ours if side else theirs).append(used / result[unit])
-                rates[side].append(result[unit] / result["seconds"])
-        self.row(f"CPU, {what}", statistics.median(ours), statistics.median(theirs), "us", 1.0)
-        say(f"    rates in these rounds: sluice {statistics.median(rates[1]):.0f}/s, nginx {statistics.median(rates[0]):.0f}/s")
+            for side, found in got.items():
+                figures = self.cpu_of(side, stream, seconds if turn else 0.5, connections, prompt_bytes)
+                if turn:  # the first is a warm-up
+                    found.append(figures)
+        middle = {side: [statistics.median(f[i] for f in found) for i in (0, 1)] for side, found in got.items()}
+        self.row(f"CPU, {what}", middle[ours][0], middle[theirs][0], "us", target, "nginx" if theirs == "nginx" else "pass")
+        say("    rates in these rounds: " + ", ".join(f"{side} {m[1]:.0f}/s" for side, m in middle.items()))
+
+    def count_tokens(self, rounds, seconds):
+        """CPU and time of a count that the gateway makes by itself: the provider of OpenAI's format has none."""
+        for name, prompt_bytes, limit in (("2 KB", 1900, 1.0), ("300 KB", 300000, None)):
+            times = []
+            for turn in range(rounds + 1):
+                result = self.load(self.sluice_port, "count/" + self.plain_model, False, "/v1/messages/count_tokens", 1,
+                                   seconds if turn else 0.3, key=self.key, prompt_bytes=prompt_bytes)
+                if turn:
+                    times.append(result["p50_us"] / 1000)
+            self.row(f"count_tokens of {name}, p50 at 1 connection", statistics.median(times), None, "ms", limit)
 
     def compare_latency(self, rounds, seconds):
         """What each adds to a request at one connection, against the simulator asked directly."""
@@ -342,6 +362,11 @@ http {{
         say(f"gateway on core {GATEWAY_CORE}, simulator and load on core {OTHER_CORE}; {rounds} rounds of {seconds} s each in turn")
         self.compare_cpu("2 KB chat request, 64 connections", False, rounds, seconds)
         self.compare_cpu("event of a 100-event stream, 64 connections", True, rounds, seconds)
+        self.compare_cpu("2 KB request translated, against pass mode", False, rounds, seconds, "claude", "sim", 1.6)
+        self.compare_cpu("event of a translated stream, against pass mode", True, rounds, seconds, "claude", "sim", 1.6)
+        self.compare_cpu("300 KB request", False, rounds, seconds, target=1.5, connections=16, prompt_bytes=300000)
+        self.compare_cpu("300 KB request translated, against pass mode", False, rounds, seconds, "claude", "sim", None, 16, 300000)
+        self.count_tokens(rounds, 0.5)
         self.compare_latency(rounds, 1 if self.quick else 2)
         self.memory(*((2000, 1000) if self.quick else (10000, 5000)))
         self.start_up(5 if self.quick else 11)
@@ -354,10 +379,14 @@ http {{
             self.load(self.sluice_port, "sim/" + self.plain_model, False, "/v1/chat/completions", connections, 2, key=self.key)
             self.load(self.sluice_port, "sim/" + self.stream_model, True, "/v1/chat/completions", connections, 2, key=self.key,
                       more=("--expect", DONE))
+        self.load(self.sluice_port, "claude/" + self.plain_model, False, "/v1/chat/completions", 16, 1, key=self.key)
+        self.load(self.sluice_port, "claude/" + self.stream_model, True, "/v1/chat/completions", 16, 1, key=self.key, more=("--expect", DONE))
+        self.load(self.sluice_port, "sim/" + self.plain_model, False, "/v1/chat/completions", 16, 1, key=self.key, prompt_bytes=300000)
+        self.load(self.sluice_port, "count/" + self.plain_model, False, "/v1/messages/count_tokens", 1, 0.5, key=self.key)
 
     def table(self):
         say("")
-        say(f"{'figure':<52}{'sluice':>10}{'nginx':>10}{'ratio':>8}  {'unit':<5}{'target':>9}")
+        say(f"{'figure':<52}{'sluice':>10}{'other':>10}{'ratio':>8}  {'unit':<5}{'target':>9}")
         for what, ours, theirs, ratio, unit, target, verdict in self.rows:
             say(f"{what:<52}{ours:>10.2f}{f'{theirs:.2f}' if theirs else '-':>10}{f'{ratio:.2f}' if ratio else '-':>8}"
                 f"  {unit:<5}{f'<= {target}' if target is not None else '-':>9}  {verdict}")

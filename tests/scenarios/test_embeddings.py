@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Embeddings from providers of every format, as numbers and as bytes, whatever the provider gives."""
 import base64
-import http.server
 import json
 import struct
-import threading
 
 import pytest
 
 import kit
+from upstream import Upstream
 
 INPUTS = ["the first", "the second", "a third one"]
 
@@ -18,58 +17,39 @@ def vector(text):
     return [len(text) / 4, -0.5, sum(text.encode()) / 1024]
 
 
-class Upstream:
-    """A provider of vectors in whatever format its address asks for; keeps what it was asked."""
+def vectors(path, body):
+    if path.endswith(":batchEmbedContents"):
+        return {"embeddings": [{"values": vector(r["content"]["parts"][0]["text"])} for r in body["requests"]]}
+    if path.endswith(":predict"):
+        return {"predictions": [{"embeddings": {"values": vector(i["content"]), "statistics": {"token_count": 5}}}
+                            for i in body["instances"]]}
+    if path.endswith("/v2/embed"):
+        return {"embeddings": {"float": [vector(t) for t in body["texts"]]},
+            "meta": {"billed_units": {"input_tokens": 5 * len(body["texts"])}}}
+    if path.endswith("/invoke"):
+        return {"embedding": vector(body["inputText"]), "inputTextTokenCount": 5}
+    texts = body["input"] if isinstance(body["input"], list) else [body["input"]]
+    return {"object": "list", "data": [{"object": "embedding", "index": i, "embedding": vector(str(t))}
+                                   for i, t in reversed(list(enumerate(texts)))],
+        "model": "x", "usage": {"prompt_tokens": 5 * len(texts), "total_tokens": 5 * len(texts)}}
+
+
+class Vectors(Upstream):
+    """A provider of vectors in whatever format its address asks for."""
 
     def __init__(self):
-        self.asked, self.fails_from = [], None
-        outer = self
+        super().__init__(self.give)
+        self.fails_from, self.vectors = None, vectors
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self):
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                outer.asked.append((self.path, body, dict(self.headers)))
-                failed = outer.fails_from is not None and len(outer.asked) >= outer.fails_from
-                answer = json.dumps({"error": {"message": "no more"}} if failed else outer.answer(self.path, body)).encode()
-                self.send_response(400 if failed else 200)
-                self.send_header("content-type", "application/json")
-                self.send_header("content-length", str(len(answer)))
-                self.end_headers()
-                self.wfile.write(answer)
-
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = "http://127.0.0.1:%d" % self.server.server_address[1]
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def answer(self, path, body):
-        if path.endswith(":batchEmbedContents"):
-            return {"embeddings": [{"values": vector(r["content"]["parts"][0]["text"])} for r in body["requests"]]}
-        if path.endswith(":predict"):
-            return {"predictions": [{"embeddings": {"values": vector(i["content"]), "statistics": {"token_count": 5}}}
-                                    for i in body["instances"]]}
-        if path.endswith("/v2/embed"):
-            return {"embeddings": {"float": [vector(t) for t in body["texts"]]},
-                    "meta": {"billed_units": {"input_tokens": 5 * len(body["texts"])}}}
-        if path.endswith("/invoke"):
-            return {"embedding": vector(body["inputText"]), "inputTextTokenCount": 5}
-        texts = body["input"] if isinstance(body["input"], list) else [body["input"]]
-        return {"object": "list", "data": [{"object": "embedding", "index": i, "embedding": vector(str(t))}
-                                           for i, t in reversed(list(enumerate(texts)))],
-                "model": "x", "usage": {"prompt_tokens": 5 * len(texts), "total_tokens": 5 * len(texts)}}
-
-    def stop(self):
-        self.server.shutdown()
-        self.server.server_close()
+    def give(self, path, body, _):
+        failed = self.fails_from is not None and len(self.asked) >= self.fails_from
+        answer = {"error": {"message": "no more"}} if failed else self.vectors(path, json.loads(body))
+        return 400 if failed else 200, "application/json", json.dumps(answer).encode()
 
 
 @pytest.fixture
 def upstream():
-    made = Upstream()
+    made = Vectors()
     yield made
     made.stop()
 
@@ -144,18 +124,17 @@ def test_tokens_reach_an_openai_server(make_gateway, upstream):
     gateway, model = gateway_for(make_gateway, upstream, "compatible")
     for shape in ("x", ["x", "y"], [1, 2, 3], [[1, 2], [3]]):
         assert gateway.post("/v1/embeddings", {"model": model, "input": shape}).status_code == 200
-        assert upstream.asked[-1][1]["input"] == shape
+        assert json.loads(upstream.asked[-1][1])["input"] == shape
 
 
 def test_the_credential_goes_in_the_providers_own_way(make_gateway, upstream):
     """Google's key is a field of its own; Amazon's call is signed over its body."""
     gateway, model = gateway_for(make_gateway, upstream, "google")
     gateway.post("/v1/embeddings", {"model": model, "input": "x"})
-    assert {k.lower(): v for k, v in upstream.asked[-1][2].items()}["x-goog-api-key"] == "k"
+    assert upstream.asked[-1][2]["x-goog-api-key"] == "k"
     gateway, model = gateway_for(make_gateway, upstream, "bedrock")
     gateway.post("/v1/embeddings", {"model": model, "input": "x"})
     path, _, fields = upstream.asked[-1]
-    fields = {k.lower(): v for k, v in fields.items()}
     assert fields["authorization"].startswith("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/")
     assert "/us-east-1/bedrock/aws4_request" in fields["authorization"] and "x-amz-date" in fields
     assert path == "/model/amazon.titan-embed-text-v2%3A0/invoke"
@@ -174,6 +153,6 @@ def test_a_failure_behind_the_first_calls_is_an_error_with_their_cost(make_gatew
 def test_a_provider_that_gives_too_few_vectors_is_found_out(make_gateway, upstream):
     """An answer without a vector for each input is no answer."""
     gateway, model = gateway_for(make_gateway, upstream, "google")
-    upstream.answer = lambda path, body: {"embeddings": [{"values": [1, 2]}]}
+    upstream.vectors = lambda path, body: {"embeddings": [{"values": [1, 2]}]}
     answer = gateway.post("/v1/embeddings", {"model": model, "input": INPUTS})
     assert answer.status_code == 502 and "1 vectors for 3 inputs" in answer.text

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the kinds of providers get that are configured by more than a key: addresses, credentials, bodies."""
 import base64
-import http.server
 import json
 import re
 import subprocess
@@ -11,6 +10,7 @@ import time
 import pytest
 
 import kit
+from upstream import Upstream
 
 CHAT = {"id": "c", "object": "chat.completion", "created": 1, "model": "m", "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
         "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "hello"}}]}
@@ -22,35 +22,19 @@ CONVERSED = {"output": {"message": {"role": "assistant", "content": [{"text": "h
              "usage": {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}, "metrics": {"latencyMs": 1}}
 
 
-class Upstream:
+class Provider(Upstream):
     """Answers in the format that the address asks for, gives tokens at /token, and remembers what it was asked."""
 
     def __init__(self):
-        upstream = self
         self.seen, self.tokens, self.life, self.token_status, self.token_wait = [], 0, 3600, 200, 0
         self.refuse = set()
+        super().__init__(self.give)
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+    def give(self, path, body, fields):
+        status, answer = self.told(path, fields, body.decode())
+        return status, "application/json", json.dumps(answer).encode()
 
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers.get("content-length", 0)))
-                status, answer = upstream.answer(self.path, {k.lower(): v for k, v in self.headers.items()}, body.decode())
-                text = json.dumps(answer).encode()
-                self.send_response(status)
-                self.send_header("content-type", "application/json")
-                self.send_header("content-length", str(len(text)))
-                self.end_headers()
-                self.wfile.write(text)
-
-            def log_message(self, *_):
-                pass
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def answer(self, path, headers, body):
+    def told(self, path, headers, body):
         if path == "/token":
             self.tokens += 1
             self.form = body
@@ -66,14 +50,10 @@ class Upstream:
             return 200, CONVERSED
         return 200, GENERATED if "generateContent" in path else MESSAGE if "awPredict" in path or "messages" in path else CHAT
 
-    def stop(self):
-        self.server.shutdown()
-        self.server.server_close()
-
 
 @pytest.fixture
 def upstream():
-    made = Upstream()
+    made = Provider()
     yield made
     made.stop()
 

@@ -480,3 +480,15 @@ def test_drop_params_decides_what_is_dropped(sim, make_gateway, everybody, own, 
     assert choices == 400 or "dropped:n" in answer.headers["x-sluice-warnings"]
     remembers = gateway.post("/v1/responses", Responses.body("anthropic/m", previous_response_id="resp_1"), headers=headers)
     assert remembers.status_code == 400, "the conversation itself is never dropped"
+
+
+def test_pieces_of_one_format_alone_are_named_when_they_go(world):
+    """What stands in the history for one provider's own machinery is left out by name elsewhere."""
+    items = [{"role": "user", "content": "x"}, {"type": "code_interpreter_call", "id": "ci_1", "code": "1+1", "container_id": "c", "outputs": []},
+             {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "search", "query": "rome"}},
+             {"role": "user", "content": "and now?"}]
+    answer = world.gateway.post("/v1/responses", {"model": "anthropic/m", "input": items})
+    assert answer.status_code == 200, answer.text
+    named = set(answer.headers["x-sluice-warnings"].replace(" ", "").split(","))
+    assert {"dropped:native_block", "dropped:search_history"} <= named
+    assert "ci_1" not in json.dumps(world.received())

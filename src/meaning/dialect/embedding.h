@@ -7,7 +7,7 @@
  * little-endian IEEE 754 floats), or bytes into them, only where the client wants the other form.
  * Documents are read with json_read_raw and outlive what was read from them. Pure. Sources: API
  * references of OpenAI (Embeddings), Gemini (batchEmbedContents), Vertex AI (text embeddings,
- * predict), Cohere (v2/embed), Amazon Bedrock (Titan Text Embeddings, Cohere Embed).
+ * predict), Cohere (v2/embed), Amazon Bedrock (Titan and Nova Embeddings, Cohere Embed).
  */
 #include <yyjson.h>
 #include "machine/base/arena.h"
@@ -78,7 +78,7 @@ struct embed_format {
 };
 
 extern const struct embed_format embed_openai, embed_gemini, embed_vertex, embed_cohere,
-	embed_titan, embed_bedrock_cohere;
+	embed_titan, embed_nova, embed_bedrock_cohere;
 
 /* For the formats' own files. */
 

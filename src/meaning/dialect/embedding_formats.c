@@ -207,3 +207,47 @@ static bool titan_read(yyjson_val *root, const struct embed_request *q, struct a
 }
 
 const struct embed_format embed_titan = {titan_max, titan_write, titan_read};
+
+/* ---- Amazon Nova, one text a call ---- */
+
+static const char *nova_purpose(struct span said)
+{
+	if (span_is(said, "search_query") || span_is(said, "query"))
+		return "GENERIC_RETRIEVAL";
+	if (span_is(said, "classification"))
+		return "CLASSIFICATION";
+	if (span_is(said, "clustering"))
+		return "CLUSTERING";
+	return "GENERIC_INDEX";
+}
+
+static bool nova_write(const struct embed_request *q, const struct embed_input *first, int n,
+	struct span model, struct buf *out, struct err *err)
+{
+	if (!embed_check_texts(first, n, model, err))
+		return false;
+	buf_append_cstr(out, "{\"taskType\":\"SINGLE_EMBEDDING\",\"singleEmbeddingParams\":{");
+	json_put_cstr(out, "embeddingPurpose", nova_purpose(q->input_type));
+	if (q->dimensions > 0)
+		json_put_int(out, "embeddingDimension", q->dimensions);
+	json_put_open(out, "text", '{');
+	json_put_cstr(out, "truncationMode", "NONE");
+	json_put_str(out, "value", first->text);
+	buf_append_cstr(out, "}}}");
+	return finished(out, err);
+}
+
+static bool nova_read(yyjson_val *root, const struct embed_request *q, struct arena *a,
+	struct embed_answer *answer, struct err *err)
+{
+	const struct span none = {NULL, 0};
+	yyjson_val *first = yyjson_arr_get_first(json_get(root, "embeddings"));
+	yyjson_val *numbers = json_get(first, "embedding");
+
+	if (!yyjson_is_arr(numbers))
+		return embed_refuse(root, err);
+	embed_count(answer, -1);
+	return embed_add(a, answer, numbers, none, err);
+}
+
+const struct embed_format embed_nova = {titan_max, nova_write, nova_read};

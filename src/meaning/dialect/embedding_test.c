@@ -151,6 +151,9 @@ static void each_provider_is_asked_in_its_way(void **state)
 			"{\"texts\":[\"a\\n\",\"b\"],\"input_type\":\"search_query\",\"embedding_"
 			"types\":[\"float\"],\"output_dimension\":8}"},
 		{&embed_titan, "{\"inputText\":\"a\\n\",\"dimensions\":8}"},
+		{&embed_nova, "{\"taskType\":\"SINGLE_EMBEDDING\",\"singleEmbeddingParams\":{"
+			      "\"embeddingPurpose\":\"GENERIC_RETRIEVAL\",\"embeddingDimension\":8,"
+			      "\"text\":{\"truncationMode\":\"NONE\",\"value\":\"a\\n\"}}}"},
 	};
 	struct trip x;
 
@@ -299,6 +302,7 @@ static void answers_without_vectors_are_refused(void **state)
 		{&embed_vertex, "{\"predictions\":[{}]}", ERR_UPSTREAM_INVALID, false},
 		{&embed_cohere, "{\"embeddings\":{\"int8\":[[1]]}}", ERR_UPSTREAM_INVALID, false},
 		{&embed_titan, "{\"embedding\":1}", ERR_UPSTREAM_INVALID, false},
+		{&embed_nova, "{\"embeddings\":[{}]}", ERR_UPSTREAM_INVALID, false},
 	};
 	struct trip x;
 
@@ -347,7 +351,9 @@ static const struct embed_format *format_of(struct span path)
 		const struct embed_format *format;
 	} rows[] = {{":batchEmbedContents", &embed_gemini}, {"/v2/embed", &embed_cohere},
 		{"/model/cohere.embed", &embed_bedrock_cohere},
-		{"/model/amazon.titan-embed", &embed_titan}, {"/v1/embeddings", &embed_openai}};
+		{"/model/amazon.titan-embed", &embed_titan},
+		{"/model/amazon.nova-2-multimodal-embed", &embed_nova},
+		{"/v1/embeddings", &embed_openai}};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		if (span_find(path, span_of(rows[i].part)) >= 0)

@@ -10,6 +10,7 @@
 
 static const struct provider_path paths[] = {
 	{LLM_OP_EMBEDDINGS, "/model/{model}/invoke", "amazon.titan-embed", &embed_titan},
+	{LLM_OP_EMBEDDINGS, "/model/{model}/invoke", "amazon.nova-2-multimodal-embed", &embed_nova},
 	{LLM_OP_EMBEDDINGS, "/model/{model}/invoke", COHERE_EMBED, &embed_bedrock_cohere},
 	{LLM_OP_CONVERSE, "/model/{model}/{converse|converse-stream}"},
 	{0, NULL},

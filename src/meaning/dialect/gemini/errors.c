@@ -90,7 +90,7 @@ static bool is_about_key(struct span reason)
 /* "34s", "0.5s": there is no Retry-After field, so the person who reads the error is told. */
 static void tell_delay(struct err *err, struct span delay)
 {
-	char text[sizeof(err->text)];
+	size_t n = strlen(err->text);
 
 	if (err->code != ERR_RATE_LIMITED && err->code != ERR_OVERLOADED)
 		return;
@@ -99,10 +99,9 @@ static void tell_delay(struct err *err, struct span delay)
 	for (size_t i = 0; i + 1 < delay.n; i++)
 		if (!isdigit((unsigned char)delay.p[i]) && delay.p[i] != '.')
 			return;
-	memcpy(text, err->text, sizeof(text));
-	if (strlen(text) + delay.n + 32 < sizeof(text) &&
-		span_find(span_of(text), SPAN("retry in")) < 0)
-		snprintf(err->text, sizeof(err->text), "%s (retry after %.*s)", text,
+	if (n + delay.n + 32 < sizeof(err->text) &&
+		span_find(span_of(err->text), SPAN("retry in")) < 0)
+		snprintf(err->text + n, sizeof(err->text) - n, " (retry after %.*s)",
 			SPAN_ARG(delay));
 }
 

@@ -103,13 +103,22 @@ static void raise_audio(int64_t *have, yyjson_val *object, const char *key)
 	}
 }
 
+/* Of the same list, when it is there: the last one counts. */
+static void take_audio(int64_t *have, yyjson_val *object, const char *key)
+{
+	if (json_get(object, key) != NULL)
+		*have = 0;
+	raise_audio(have, object, key);
+}
+
 static int64_t at_most(int64_t n, int64_t most)
 {
 	return n < most ? n : most;
 }
 
 /*
- * Cumulative in every event, and members may be missing in any: the highest of each counts. The
+ * In every event, and members may be missing in any. Of the output, which grows, the highest count
+ * is it. The input is an estimate at first and corrected later, downwards too: the last is it. The
  * total tells whether thoughts are counted within the candidates, as the API once had it.
  */
 static bool read_usage(struct reading *r, struct answer *a, yyjson_val *usage)
@@ -119,14 +128,14 @@ static bool read_usage(struct reading *r, struct answer *a, yyjson_val *usage)
 
 	if (!yyjson_is_obj(usage))
 		return true;
-	raise_to(&a->prompt, usage, "promptTokenCount");
-	raise_to(&a->cached, usage, "cachedContentTokenCount");
-	raise_to(&a->tool_prompt, usage, "toolUsePromptTokenCount");
+	json_get_count(usage, "promptTokenCount", &a->prompt);
+	json_get_count(usage, "cachedContentTokenCount", &a->cached);
+	json_get_count(usage, "toolUsePromptTokenCount", &a->tool_prompt);
 	raise_to(&a->candidates, usage, "candidatesTokenCount");
 	raise_to(&a->thoughts, usage, "thoughtsTokenCount");
-	raise_to(&a->total, usage, "totalTokenCount");
-	raise_audio(&a->audio_in, usage, "promptTokensDetails");
-	raise_audio(&a->audio_cached, usage, "cacheTokensDetails");
+	json_get_count(usage, "totalTokenCount", &a->total);
+	take_audio(&a->audio_in, usage, "promptTokensDetails");
+	take_audio(&a->audio_cached, usage, "cacheTokensDetails");
 	raise_audio(&a->audio_out, usage, "candidatesTokensDetails");
 	u.cache_read = at_most(a->cached, a->prompt);
 	audio = a->audio_in > a->audio_cached ? a->audio_in - a->audio_cached : 0;
@@ -138,7 +147,7 @@ static bool read_usage(struct reading *r, struct answer *a, yyjson_val *usage)
 		u.output = a->candidates;
 	u.reasoning = a->thoughts;
 	u.output_audio = at_most(a->audio_out, u.output);
-	usage_take(&r->usage, &u);
+	r->usage = u;
 	return flow_usage(&r->flow, &r->usage);
 }
 

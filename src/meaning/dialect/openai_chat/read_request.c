@@ -88,6 +88,21 @@ static bool add_text(struct body *b, struct llm_block **list, enum llm_block_kin
 	return true;
 }
 
+/* Mistral's answers hold their reasoning so, and clients send them back: a list of texts. */
+static bool read_thinking_part(struct body *b, struct llm_block **list, yyjson_val *thinking)
+{
+	struct llm_block *block = llm_add_block(b->a, list, LLM_BLOCK_THINKING);
+	size_t i, max;
+	yyjson_val *v;
+
+	if (block == NULL)
+		return no_memory(b->err);
+	block->text = text_of(thinking);
+	yyjson_arr_foreach(thinking, i, max, v) block->text =
+		arena_join(b->a, (const struct span[]){block->text, text_in(v, "text")}, 2);
+	return true;
+}
+
 static bool read_part(struct body *b, struct llm_block **list, yyjson_val *part)
 {
 	struct span type = text_in(part, "type");
@@ -113,6 +128,11 @@ static bool read_part(struct body *b, struct llm_block **list, yyjson_val *part)
 	if (span_is(type, "video_url"))
 		return read_media(b, list, LLM_MEDIA_VIDEO,
 			text_in(json_get(part, "video_url"), "url"), part, mark);
+	if (span_is(type, "document_url"))
+		return read_media(
+			b, list, LLM_MEDIA_DOCUMENT, text_in(part, "document_url"), part, mark);
+	if (span_is(type, "thinking"))
+		return read_thinking_part(b, list, json_get(part, "thinking"));
 	err_param(b->err, "messages");
 	return err_set(b->err, ERR_BAD_REQUEST,
 		"A content part of type \"%.*s\" is not known; known are text, image_url, "

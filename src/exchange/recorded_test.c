@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Real exchanges with providers, from a folder beside the project that is not part of it: every
+ * answer is read, compared with a plain walk over its JSON, written in every format and read again;
+ * every request is read and written again. Skips where the folder is absent.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <cmocka.h>
+#include "exchange/recorded_walk_test.h"
+#include "machine/base/base64.h"
+#include "machine/http/eventstream.h"
+#include "machine/http/sse.h"
+
+static const char *const files[] = {"anthropic", "azure", "bedrock", "deepseek", "gemini", "groq",
+	"huggingface", "mistral", "openai", "openrouter", "vertex", "zai"};
+#define N_FILES (sizeof(files) / sizeof(files[0]))
+
+struct record {
+	const char *file;
+	struct span name, path, model;
+	int64_t status;
+	const struct kit_format *format;
+	bool stream, binary;
+	yyjson_val *request, *response;
+	struct buf body; /* the response as it was sent */
+};
+
+typedef void (*on_record)(const struct record *r);
+
+static int n_failed, n_answers, n_streams, n_errors;
+
+static bool open_recorded(const char *name, struct buf *text)
+{
+	const char *shared = getenv("SLUICE_SHARED"), *source = getenv("SLUICE_SOURCE");
+	char path[1024];
+	size_t n;
+	FILE *f;
+
+	if (shared != NULL)
+		snprintf(path, sizeof(path), "%s/recorded/%s.jsonl", shared, name);
+	else
+		snprintf(path, sizeof(path), "%s/../shared/recorded/%s.jsonl",
+			source != NULL ? source : ".", name);
+	f = fopen(path, "rb");
+	if (f == NULL)
+		return false;
+	do {
+		char *room = buf_room(text, 1 << 16);
+
+		assert_non_null(room);
+		n = fread(room, 1, 1 << 16, f);
+		buf_added(text, n);
+	} while (n > 0);
+	fclose(f);
+	return true;
+}
+
+/* Which call of which format a path is. */
+static bool classify(struct record *r)
+{
+	static const struct {
+		const char *end;
+		enum llm_op op;
+	} rows[] = {{"/chat/completions", LLM_OP_CHAT}, {"/responses", LLM_OP_RESPONSES},
+		{"/messages", LLM_OP_MESSAGES}, {":generateContent", LLM_OP_GENERATE},
+		{":streamGenerateContent", LLM_OP_GENERATE}, {"/converse", LLM_OP_CONVERSE},
+		{"/converse-stream", LLM_OP_CONVERSE}};
+	struct span rest = r->path, bare = span_cut(&rest, '?'), head;
+	ptrdiff_t at;
+
+	bare = span_cut(&bare, '#');
+	at = span_find(bare, SPAN("/model"));
+	head = at >= 0 ? span_skip(bare, (size_t)at + 1) : (struct span){NULL, 0};
+	if (head.n > 0)
+		span_cut(&head, '/');
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (span_ends(bare, span_of(rows[i].end))) {
+			r->format = kit_format_of(rows[i].op);
+			r->model = span_head(head,
+				head.n > strlen(rows[i].end) ? head.n - strlen(rows[i].end) : 0);
+			return true;
+		}
+	return false;
+}
+
+/* A body stands in the record as a document, as its text, or as bytes in base64. */
+static bool read_record(yyjson_val *root, struct record *r)
+{
+	struct span encoding = {NULL, 0}, type = {NULL, 0}, text = {NULL, 0};
+
+	json_get_str(root, "name", &r->name);
+	json_get_str(root, "path", &r->path);
+	json_get_str(root, "encoding", &encoding);
+	json_get_str(root, "content_type", &type);
+	json_get_count(root, "status", &r->status);
+	if (!classify(r))
+		return false;
+	r->request = json_get(root, "request");
+	json_get_str(r->request, "model", &r->model);
+	r->response = json_get(root, "response");
+	r->binary = span_is(encoding, "base64");
+	r->stream = r->binary || span_starts(type, SPAN("text/event-stream"));
+	json_get_str(root, "response", &text);
+	if (r->binary)
+		assert_true(base64_read(&r->body, text));
+	else if (span_is(encoding, "text"))
+		buf_append(&r->body, text);
+	else
+		json_write(&r->body, r->response);
+	return true;
+}
+
+/* Some bodies of requests were kept as text. */
+static yyjson_doc *read_sent(struct record *r)
+{
+	yyjson_doc *doc;
+
+	if (!yyjson_is_str(r->request))
+		return NULL;
+	doc = json_read_raw(NULL,
+		(struct span){yyjson_get_str(r->request), yyjson_get_len(r->request)}, true, NULL);
+	r->request = yyjson_doc_get_root(doc);
+	return doc;
+}
+
+static void run_line(const char *file, struct span line, on_record on)
+{
+	yyjson_doc *doc = line.n > 0 ? json_read_raw(NULL, line, true, NULL) : NULL, *sent;
+	struct record r = {.file = file};
+
+	buf_init(&r.body, 64 << 20);
+	if (doc != NULL && read_record(yyjson_doc_get_root(doc), &r)) {
+		sent = read_sent(&r);
+		on(&r);
+		json_free(sent);
+	}
+	buf_done(&r.body);
+	json_free(doc);
+}
+
+static void each_record(on_record on)
+{
+	n_failed = 0;
+	for (size_t i = 0; i < N_FILES; i++) {
+		struct buf text;
+		struct span rest;
+
+		buf_init(&text, 64 << 20);
+		if (!open_recorded(files[i], &text))
+			print_message("no records of %s\n", files[i]);
+		rest = buf_span(&text);
+		while (rest.n > 0)
+			run_line(files[i], span_cut(&rest, '\n'), on);
+		buf_done(&text);
+	}
+	assert_int_equal(n_failed, 0);
+}
+
+/* Goes on, so that one run shows all. */
+__attribute__((format(printf, 2, 3))) static void failed(
+	const struct record *r, const char *form, ...)
+{
+	char text[2048];
+	va_list args;
+
+	va_start(args, form);
+	vsnprintf(text, sizeof(text), form, args);
+	va_end(args);
+	print_error("%s: %.*s: %s\n", r->file, SPAN_ARG(r->name), text);
+	n_failed++;
+}
+
+/* ---- answers ---- */
+
+/* A stream on its way through a framing to the walk, a codec or both. */
+struct pump {
+	struct kit_answer *k;
+	struct walk *walk;
+	enum llm_op op;
+	bool ok;
+};
+
+static bool pump_event(struct pump *p, struct span name, struct span data)
+{
+	yyjson_doc *doc;
+
+	if (data.p == NULL)
+		return true;
+	if (p->walk != NULL) {
+		doc = json_read_raw(NULL, span_trim(data), true, NULL);
+		walk_any(p->walk, p->op, yyjson_doc_get_root(doc));
+		json_free(doc);
+	}
+	p->ok = p->ok && (p->k == NULL || kit_event(p->k, name, data));
+	return p->ok;
+}
+
+static bool on_sse(void *user, const struct sse_event *ev)
+{
+	return pump_event(user, ev->name, ev->data);
+}
+
+static bool on_frame(void *user, const struct eventstream_event *ev)
+{
+	return pump_event(user, ev->name, ev->payload);
+}
+
+/* The body in two pieces, or with cut 0 byte by byte. */
+static void pump_body(const struct record *r, struct pump *p, size_t cut)
+{
+	struct span rest = buf_span(&r->body);
+	struct eventstream frames;
+	struct err err = {0};
+	struct sse events;
+	bool ok = true;
+
+	eventstream_init(&frames, 16 << 20);
+	sse_init(&events, 16 << 20);
+	while (rest.n > 0 && ok) {
+		struct span piece = span_head(rest, cut > 0 ? cut : 1);
+
+		rest = span_skip(rest, piece.n);
+		if (cut > 0)
+			cut = rest.n;
+		ok = r->binary ? eventstream_feed(&frames, piece, on_frame, p, &err)
+			       : sse_feed(&events, piece, on_sse, p, &err);
+	}
+	ok = ok && (r->binary ? eventstream_end(&frames, &err) : sse_end(&events, on_sse, p, &err));
+	p->ok = p->ok && ok && (p->k == NULL || kit_end(p->k));
+	eventstream_done(&frames);
+	sse_done(&events);
+}
+
+/* The request that was asked, so that tools are known; what it hides is shown here. */
+static struct llm_request *read_asked(const struct record *r, struct arena *a)
+{
+	struct llm_request *q = llm_request_new(a);
+	struct err err = {0};
+
+	if (yyjson_is_obj(r->request) &&
+		!r->format->dialect->codec->read_request(r->request, a, q, &err))
+		failed(r, "request: %s", err.text);
+	q->wants_usage = true;
+	q->reasoning.show = LLM_YES;
+	return q;
+}
+
+static void explain(const struct record *r, const char *where, const char *what,
+	const struct kit_said *a, const struct kit_said *b)
+{
+	failed(r,
+		"%s: %s differs\n%.400s\n--\n%.400s\n%.400s--\n%.400s\n%lld %lld %lld %lld %lld "
+		"%lld "
+		"%lld, %lld %lld %lld %lld %lld %lld %lld, %d %d",
+		where, what, a->text.n > 0 ? a->text.mem : "", b->text.n > 0 ? b->text.mem : "",
+		a->calls.n > 0 ? a->calls.mem : "", b->calls.n > 0 ? b->calls.mem : "",
+		(long long)a->usage.input_uncached, (long long)a->usage.cache_read,
+		(long long)a->usage.cache_write_5m, (long long)a->usage.cache_write_1h,
+		(long long)a->usage.input_audio, (long long)a->usage.output,
+		(long long)a->usage.reasoning, (long long)b->usage.input_uncached,
+		(long long)b->usage.cache_read, (long long)b->usage.cache_write_5m,
+		(long long)b->usage.cache_write_1h, (long long)b->usage.input_audio,
+		(long long)b->usage.output, (long long)b->usage.reasoning, (int)a->stop,
+		(int)b->stop);
+}
+
+static void same_as_walk(const struct record *r, struct kit_answer *k, const struct walk *w)
+{
+	const struct llm_usage *u = &k->whole.usage;
+	struct kit_said walked, read;
+	const char *what;
+
+	kit_said_init(&walked);
+	kit_said_init(&read);
+	walk_take(w, &walked);
+	kit_said_take(&read, &k->whole, NULL);
+	if (w->input != llm_usage_input(u) || w->cached != u->cache_read ||
+		w->output != u->output || (w->reasoned > 0 && w->reasoned != u->reasoning))
+		failed(r, "usage %lld %lld %lld %lld is read as %lld %lld %lld %lld",
+			(long long)w->input, (long long)w->cached, (long long)w->output,
+			(long long)w->reasoned, (long long)llm_usage_input(u),
+			(long long)u->cache_read, (long long)u->output, (long long)u->reasoning);
+	walked.usage = read.usage;
+	what = kit_said_differ(&walked, &read);
+	if (what != NULL)
+		explain(r, "read", what, &walked, &read);
+	kit_said_done(&walked);
+	kit_said_done(&read);
+}
+
+/* What was written in a format reads the same again. */
+static void check_written(
+	const struct record *r, struct kit_answer *k, const struct kit_format *to, bool stream)
+{
+	struct kit_said first, second;
+	struct kit_answer again;
+	const char *what;
+	struct buf body;
+	bool ok;
+	char where[64];
+
+	snprintf(where, sizeof(where), "%s, %s", to->dialect->name, stream ? "streamed" : "whole");
+	buf_init(&body, 64 << 20);
+	kit_said_init(&first);
+	kit_said_init(&second);
+	kit_begin(&again, to, NULL, r->model, false);
+	if (stream)
+		ok = kit_read_stream(&again, buf_span(&k->outputs[to - kit_formats].stream));
+	else
+		ok = kit_write_whole(k, to, &body) && kit_whole(&again, buf_span(&body));
+	kit_said_take(&first, &k->whole, to);
+	kit_said_take(&second, &again.whole, to);
+	what = kit_said_differ(&first, &second);
+	if (!ok || again.broken != NULL)
+		failed(r, "%s: %s %s", where, again.r.err.text,
+			again.broken != NULL ? again.broken : "");
+	else if (what != NULL)
+		explain(r, where, what, &first, &second);
+	kit_done(&again);
+	kit_said_done(&first);
+	kit_said_done(&second);
+	buf_done(&body);
+}
+
+static void check_answer(const struct record *r)
+{
+	struct kit_answer k;
+	struct arena asked;
+	struct walk walk;
+	bool ok;
+
+	if (r->status != 200)
+		return;
+	arena_init(&asked, 64 << 20);
+	walk_init(&walk);
+	kit_begin(&k, r->format, read_asked(r, &asked), r->model, true);
+	if (r->stream) {
+		struct pump p = {.k = &k, .walk = &walk, .op = r->format->op, .ok = true};
+
+		pump_body(r, &p, r->body.n);
+		ok = p.ok;
+		n_streams++;
+	} else {
+		yyjson_doc *doc = json_read_raw(NULL, buf_span(&r->body), true, NULL);
+
+		walk_any(&walk, r->format->op, yyjson_doc_get_root(doc));
+		json_free(doc);
+		ok = kit_whole(&k, buf_span(&r->body));
+		n_answers++;
+	}
+	if (walk.error[0] != '\0') {
+		n_errors++;
+		if (ok || strncmp(k.r.err.text, walk.error, strlen(walk.error)) != 0)
+			failed(r, "the error \"%s\" is read as \"%s\"", walk.error, k.r.err.text);
+	} else if (!ok || k.broken != NULL) {
+		failed(r, "%s %s", k.r.err.text, k.broken != NULL ? k.broken : "");
+	} else {
+		same_as_walk(r, &k, &walk);
+		for (int i = 0; i < KIT_FORMATS; i++) {
+			check_written(r, &k, &kit_formats[i], true);
+			check_written(r, &k, &kit_formats[i], false);
+		}
+	}
+	kit_done(&k);
+	walk_done(&walk);
+	arena_done(&asked);
+}
+
+static void answers_say_the_same_in_every_format(void **state)
+{
+	each_record(check_answer);
+	print_message("%d answers, %d streams, %d errors inside\n", n_answers, n_streams, n_errors);
+	assert_true(n_answers >= 700 && n_streams >= 60 && n_errors >= 2);
+}
+
+/* ---- the same stream, cut elsewhere ---- */
+
+#define CUT_EVERYWHERE 4096 /* bytes: longer streams are cut at some places */
+#define SOME_CUTS 60
+
+static void read_cut(const struct record *r, struct kit_answer *k, struct arena *asked, size_t cut)
+{
+	struct pump p = {.k = k, .op = r->format->op, .ok = true};
+
+	arena_init(asked, 64 << 20);
+	kit_begin(k, r->format, read_asked(r, asked), r->model, true);
+	pump_body(r, &p, cut);
+}
+
+static void check_cut(const struct record *r, const struct kit_answer *whole, size_t cut)
+{
+	struct kit_answer k;
+	struct arena asked;
+
+	read_cut(r, &k, &asked, cut);
+	for (int i = 0; i < KIT_FORMATS; i++)
+		if (!span_eq(buf_span(&k.outputs[i].stream), buf_span(&whole->outputs[i].stream)))
+			failed(r, "cut at %zu: %s differs", cut, kit_formats[i].dialect->name);
+	kit_done(&k);
+	arena_done(&asked);
+}
+
+static void check_cuts(const struct record *r)
+{
+	struct kit_answer whole;
+	struct arena asked;
+	size_t step = r->body.n <= CUT_EVERYWHERE ? 1 : r->body.n / SOME_CUTS + 1;
+
+	if (r->status != 200 || !r->stream)
+		return;
+	read_cut(r, &whole, &asked, r->body.n);
+	for (size_t cut = 0; cut < r->body.n; cut += step)
+		check_cut(r, &whole, cut);
+	kit_done(&whole);
+	arena_done(&asked);
+}
+
+static void streams_do_not_depend_on_how_they_are_cut(void **state)
+{
+	each_record(check_cuts);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(answers_say_the_same_in_every_format),
+		cmocka_unit_test(streams_do_not_depend_on_how_they_are_cut),
+	};
+	struct buf probe;
+	bool any;
+
+	buf_init(&probe, 64 << 20);
+	any = open_recorded(files[0], &probe);
+	buf_done(&probe);
+	if (!any) {
+		puts("no recorded exchanges here ($SLUICE_SHARED/recorded, ../shared/recorded): "
+		     "skipped");
+		return 77;
+	}
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
