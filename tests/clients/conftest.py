@@ -10,8 +10,9 @@ import requests
 
 import kit
 
-# `openai` speaks Chat Completions and Responses itself, `sim` (compatible) Chat alone, `claude` Anthropic's Messages.
-PROVIDERS = ("openai", "sim", "claude")
+# `openai` speaks Chat Completions and Responses itself, `sim` (compatible) Chat alone, `claude` Anthropic's Messages,
+# and no client here speaks what `gemini` and `bedrock` do.
+PROVIDERS = ("openai", "sim", "claude", "gemini", "bedrock")
 PROMPT = "Use the tool to get the weather, please."
 TOOL = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 # The model `echo` says what the user said, so that this is what structured output looks like from a provider that
@@ -23,7 +24,12 @@ class World:
     def __init__(self, home):
         self.sim = kit.Sim(home)
         (home / "gateway").mkdir()
-        self.gateway = kit.Gateway(home / "gateway", kit.config_for(self.sim))
+        config = kit.config_for(self.sim)
+        key = {"api_key": kit.PROVIDER_KEY}
+        config["providers"]["gemini"] = {"type": "google", "base_url": self.sim.url + "/v1beta", **key}
+        config["providers"]["bedrock"] = {"type": "bedrock", "base_url": self.sim.url, "region": "eu-west-1", **key}
+        config["models"].update({f"{p}/{m}": kit.PRICES for p in ("gemini", "bedrock") for m in ("gpt", "echo")})
+        self.gateway = kit.Gateway(home / "gateway", config)
         self.url, self.key = self.gateway.url, self.gateway.key
 
     def direct(self, model, content=PROMPT):

@@ -14,7 +14,7 @@ import pydantic
 import pytest
 
 import kit
-from conftest import CITY, PROMPT, TOOL
+from conftest import CITY, PROMPT, PROVIDERS, TOOL
 
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}, "days": {"type": "integer"}},
           "required": ["city", "days"], "additionalProperties": False}
@@ -22,9 +22,10 @@ SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}, "days": {
 # their specification, as is `name` in the event that ends a call's arguments; `cache_creation` is known at a translated
 # stream's end only, where Anthropic's has no place for it.
 OURS = {".name", "cost", "caching_tokens", "native_finish_reason", "reasoning_content", "reasoning_signature", "reasoning_details",
-        "store", "cache_creation"}
+        "extra_content", "store", "cache_creation"}
 SCRIPTS = ("", "thinking=5", "tools=2", "thinking=4+tools=2", "cap+words=400", "cached=3", "reasoning=7")
-TRANSLATED = [("messages", "openai"), ("messages", "sim"), ("chat", "claude"), ("responses", "claude"), ("responses", "sim")]
+SAME = {("chat", "openai"), ("chat", "sim"), ("responses", "openai"), ("messages", "claude")}
+TRANSLATED = sorted(set(itertools.product(("chat", "responses", "messages"), PROVIDERS)) - SAME)
 
 
 class Chat:
