@@ -11,8 +11,8 @@ import requests
 import kit
 
 # `openai` speaks Chat Completions and Responses itself, `sim` (compatible) Chat alone, `claude` Anthropic's Messages,
-# and no client here speaks what `gemini` and `bedrock` do.
-PROVIDERS = ("openai", "sim", "claude", "gemini", "bedrock")
+# `responses` OpenAI's Responses alone, and no client here speaks what `gemini` and `bedrock` do.
+PROVIDERS = ("openai", "sim", "claude", "responses", "gemini", "bedrock")
 PROMPT = "Use the tool to get the weather, please."
 TOOL = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 # The model `echo` says what the user said, so that this is what structured output looks like from a provider that
@@ -26,9 +26,10 @@ class World:
         (home / "gateway").mkdir()
         config = kit.config_for(self.sim)
         key = {"api_key": kit.PROVIDER_KEY}
+        config["providers"]["responses"] = {"type": "openai-responses", "base_url": self.sim.url + "/v1", **key}
         config["providers"]["gemini"] = {"type": "google", "base_url": self.sim.url + "/v1beta", **key}
         config["providers"]["bedrock"] = {"type": "bedrock", "base_url": self.sim.url, "region": "eu-west-1", **key}
-        config["models"].update({f"{p}/{m}": kit.PRICES for p in ("gemini", "bedrock") for m in ("gpt", "echo")})
+        config["models"].update({f"{p}/{m}": kit.PRICES for p in ("responses", "gemini", "bedrock") for m in ("gpt", "echo")})
         self.gateway = kit.Gateway(home / "gateway", config)
         self.url, self.key = self.gateway.url, self.gateway.key
 
@@ -37,10 +38,6 @@ class World:
         answer = requests.post(self.sim.url + "/v1/chat/completions", json=kit.chat(model, content),
                                headers={"Authorization": "Bearer x"}, timeout=10)
         return answer.json()["choices"][0]["message"]["content"]
-
-    def paths(self, n):
-        """The paths of the last n requests that reached the simulator."""
-        return [request["line"].split()[1].split("?")[0] for request in self.sim.requests(n)]
 
     @contextlib.contextmanager
     def cancels(self):

@@ -74,7 +74,7 @@ def test_system_and_images(world, claude, provider):
             {"type": "text", "text": PROMPT}]}])
     sent = world.sim.last()["body"]
     assert got.content[0].text and picture in sent and "Be brief." in sent
-    assert ("data:image/png;base64," in sent) == (provider in ("openai", "sim"))
+    assert ("data:image/png;base64," in sent) == (provider in ("openai", "sim", "responses"))
 
 
 def test_thinking(claude, provider):

@@ -27,6 +27,16 @@ def test_plain_and_stream(gateway, provider):
         assert lines[-1] == b"data: [DONE]"
 
 
+@pytest.mark.parametrize("path, body, own", [
+    ("/v1/chat/completions", kit.chat, {"openai", "sim"}), ("/v1/messages", kit.messages, {"claude"}),
+    ("/v1/responses", lambda model: {"model": model, "input": "x"}, {"openai", "responses"})])
+def test_each_provider_is_asked_in_its_own_words(world, provider, path, body, own):
+    """What this folder's tests rest on: the provider's format is the client's for those named, and another one else."""
+    assert world.gateway.post(path, body(f"{provider}/gpt")).status_code == 200
+    asked = world.sim.last()["line"].split()[1]
+    assert (asked == path) == (provider in own), asked
+
+
 @pytest.mark.parametrize("script", ["", "+usage_null"])
 def test_usage_is_there_or_not_at_all(gateway, provider, script):
     """No chunk says "usage": null, which some clients take for a broken one; the last one counts."""

@@ -24,7 +24,7 @@ SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}, "days": {
 OURS = {".name", "cost", "caching_tokens", "native_finish_reason", "reasoning_content", "reasoning_signature", "reasoning_details",
         "extra_content", "store", "cache_creation"}
 SCRIPTS = ("", "thinking=5", "tools=2", "thinking=4+tools=2", "cap+words=400", "cached=3", "reasoning=7")
-SAME = {("chat", "openai"), ("chat", "sim"), ("responses", "openai"), ("messages", "claude")}
+SAME = {("chat", "openai"), ("chat", "sim"), ("responses", "openai"), ("responses", "responses"), ("messages", "claude")}
 TRANSLATED = sorted(set(itertools.product(("chat", "responses", "messages"), PROVIDERS)) - SAME)
 
 
