@@ -6,7 +6,7 @@ import anthropic
 import pydantic
 import pytest
 
-from conftest import CITY, PROMPT, TOOL
+from world import CITY, PROMPT, TOOL
 
 HELLO = [{"role": "user", "content": PROMPT}]
 TOOLS = [{"name": "get_weather", "input_schema": TOOL}]

@@ -6,7 +6,7 @@ import openai
 import pydantic
 import pytest
 
-from conftest import CITY, PROMPT, needs
+from world import CITY, PROMPT, needs
 
 os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"
 needs("haystack")

@@ -5,7 +5,7 @@ import openai
 import pydantic
 import pytest
 
-from conftest import CITY, PROMPT, needs
+from world import CITY, PROMPT, needs
 
 ChatOpenAI = needs("langchain_openai").ChatOpenAI
 ChatAnthropic = needs("langchain_anthropic").ChatAnthropic

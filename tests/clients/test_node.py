@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from conftest import PROVIDERS, World
+from world import PROVIDERS, World
 
 HOME = os.path.join(os.path.dirname(os.path.abspath(__file__)), "node")
 PACKAGES = os.path.join(HOME, "node_modules")

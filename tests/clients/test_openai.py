@@ -7,7 +7,7 @@ import openai
 import pydantic
 import pytest
 
-from conftest import CITY, PROMPT, TOOL
+from world import CITY, PROMPT, TOOL
 
 HELLO = [{"role": "user", "content": PROMPT}]
 CHAT_TOOLS = [{"type": "function", "function": {"name": "get_weather", "parameters": TOOL}}]

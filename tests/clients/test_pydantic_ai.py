@@ -5,7 +5,7 @@ import asyncio
 import pydantic
 import pytest
 
-from conftest import CITY, PROMPT, needs
+from world import CITY, PROMPT, needs
 
 ai = needs("pydantic_ai")
 needs("pydantic_ai.models.openai")

@@ -14,7 +14,7 @@ import pydantic
 import pytest
 
 import kit
-from conftest import CITY, PROMPT, PROVIDERS, TOOL
+from world import CITY, PROMPT, PROVIDERS, TOOL
 
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}, "days": {"type": "integer"}},
           "required": ["city", "days"], "additionalProperties": False}

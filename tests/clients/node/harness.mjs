@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 
 export const { GATEWAY, KEY, GONE_KEY, SIM } = process.env;
 
-// The providers of conftest.py: every client asks each of them.
+// The providers of world.py: every client asks each of them.
 export const PROVIDERS = ["openai", "sim", "claude", "responses", "gemini", "bedrock"];
 export const PROMPT = "Use the tool to get the weather, please.";
 export const messages = [{ role: "user", content: PROMPT }];
