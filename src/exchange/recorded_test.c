@@ -129,6 +129,27 @@ static void same_as_walk(const struct record *r, struct kit_answer *k, const str
 	kit_said_done(&read);
 }
 
+/* The opaque pieces: only in their own format can they be told from others. */
+static bool same_states(const struct llm_message *a, const struct llm_message *b)
+{
+	struct buf all[2];
+	bool same;
+
+	for (int i = 0; i < 2; i++) {
+		buf_init(&all[i], 64 << 20);
+		for (const struct llm_part *p = (i == 0 ? a : b)->parts; p != NULL; p = p->next) {
+			struct llm_state s; /* it goes out wrapped, with whose it is */
+
+			llm_state_read(p->state.data, p->state.maker, &s);
+			buf_append(&all[i], s.data);
+		}
+	}
+	same = span_eq(buf_span(&all[0]), buf_span(&all[1]));
+	buf_done(&all[0]);
+	buf_done(&all[1]);
+	return same;
+}
+
 /* What was written in a format reads the same again. */
 static void check_written(
 	const struct record *r, struct kit_answer *k, const struct kit_format *to, bool stream)
@@ -152,6 +173,9 @@ static void check_written(
 	kit_said_take(&first, &k->whole, to);
 	kit_said_take(&second, &again.whole, to);
 	what = kit_said_differ(&first, &second);
+	if (what == NULL && to == r->format && to->dialect->codec->maker != LLM_MAKER_NONE &&
+		!same_states(&k->whole, &again.whole))
+		what = "opaque reasoning";
 	if (!ok || again.broken != NULL)
 		failed(r, "%s: %s %s", where, again.r.err.text,
 			again.broken != NULL ? again.broken : "");
@@ -214,6 +238,34 @@ static void answers_say_the_same_in_every_format(void **state)
 	assert_true(n_answers >= 700 && n_streams >= 60 && n_errors >= 2);
 }
 
+/* ---- errors ---- */
+
+static int n_refusals;
+
+/* Whatever the shape, a person reads the provider's own words. */
+static void check_error(const struct record *r)
+{
+	struct span message = {NULL, 0};
+	struct err err = {0};
+	char type[64], code[64];
+
+	if (r->status < 400)
+		return;
+	n_refusals++;
+	if (!json_get_str(json_get(r->response, "error"), "message", &message))
+		json_get_str(r->response, "message", &message);
+	r->format->dialect->read_error((int)r->status, buf_span(&r->body), NULL, &err, type, code);
+	if (err.code == ERR_OK || message.n == 0 || !span_starts(message, span_of(err.text)))
+		failed(r, "the error \"%.*s\" is read as \"%s\"", SPAN_ARG(message), err.text);
+}
+
+static void errors_have_their_words(void **state)
+{
+	each_record(check_error);
+	print_message("%d errors\n", n_refusals);
+	assert_true(n_refusals >= 20);
+}
+
 /* ---- the same stream, cut elsewhere ---- */
 
 #define CUT_EVERYWHERE 4096 /* bytes: longer streams are cut at some places */
@@ -265,6 +317,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(answers_say_the_same_in_every_format),
+		cmocka_unit_test(errors_have_their_words),
 		cmocka_unit_test(streams_do_not_depend_on_how_they_are_cut),
 	};
 
