@@ -1,179 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Real exchanges with providers, from a folder beside the project that is not part of it: every
- * answer is read, compared with a plain walk over its JSON, written in every format and read again;
- * every request is read and written again. Skips where the folder is absent.
+ * answer is read, compared with a plain walk over its JSON, written in every format and read again.
+ * Skips where the folder is absent.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <cmocka.h>
+#include "exchange/recorded_kit_test.h"
 #include "exchange/recorded_walk_test.h"
-#include "machine/base/base64.h"
 #include "machine/http/eventstream.h"
 #include "machine/http/sse.h"
 
-static const char *const files[] = {"anthropic", "azure", "bedrock", "deepseek", "gemini", "groq",
-	"huggingface", "mistral", "openai", "openrouter", "vertex", "zai"};
-#define N_FILES (sizeof(files) / sizeof(files[0]))
-
-struct record {
-	const char *file;
-	struct span name, path, model;
-	int64_t status;
-	const struct kit_format *format;
-	bool stream, binary;
-	yyjson_val *request, *response;
-	struct buf body; /* the response as it was sent */
-};
-
-typedef void (*on_record)(const struct record *r);
-
-static int n_failed, n_answers, n_streams, n_errors;
-
-static bool open_recorded(const char *name, struct buf *text)
-{
-	const char *shared = getenv("SLUICE_SHARED"), *source = getenv("SLUICE_SOURCE");
-	char path[1024];
-	size_t n;
-	FILE *f;
-
-	if (shared != NULL)
-		snprintf(path, sizeof(path), "%s/recorded/%s.jsonl", shared, name);
-	else
-		snprintf(path, sizeof(path), "%s/../shared/recorded/%s.jsonl",
-			source != NULL ? source : ".", name);
-	f = fopen(path, "rb");
-	if (f == NULL)
-		return false;
-	do {
-		char *room = buf_room(text, 1 << 16);
-
-		assert_non_null(room);
-		n = fread(room, 1, 1 << 16, f);
-		buf_added(text, n);
-	} while (n > 0);
-	fclose(f);
-	return true;
-}
-
-/* Which call of which format a path is. */
-static bool classify(struct record *r)
-{
-	static const struct {
-		const char *end;
-		enum llm_op op;
-	} rows[] = {{"/chat/completions", LLM_OP_CHAT}, {"/responses", LLM_OP_RESPONSES},
-		{"/messages", LLM_OP_MESSAGES}, {":generateContent", LLM_OP_GENERATE},
-		{":streamGenerateContent", LLM_OP_GENERATE}, {"/converse", LLM_OP_CONVERSE},
-		{"/converse-stream", LLM_OP_CONVERSE}};
-	struct span rest = r->path, bare = span_cut(&rest, '?'), head;
-	ptrdiff_t at;
-
-	bare = span_cut(&bare, '#');
-	at = span_find(bare, SPAN("/model"));
-	head = at >= 0 ? span_skip(bare, (size_t)at + 1) : (struct span){NULL, 0};
-	if (head.n > 0)
-		span_cut(&head, '/');
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		if (span_ends(bare, span_of(rows[i].end))) {
-			r->format = kit_format_of(rows[i].op);
-			r->model = span_head(head,
-				head.n > strlen(rows[i].end) ? head.n - strlen(rows[i].end) : 0);
-			return true;
-		}
-	return false;
-}
-
-/* A body stands in the record as a document, as its text, or as bytes in base64. */
-static bool read_record(yyjson_val *root, struct record *r)
-{
-	struct span encoding = {NULL, 0}, type = {NULL, 0}, text = {NULL, 0};
-
-	json_get_str(root, "name", &r->name);
-	json_get_str(root, "path", &r->path);
-	json_get_str(root, "encoding", &encoding);
-	json_get_str(root, "content_type", &type);
-	json_get_count(root, "status", &r->status);
-	if (!classify(r))
-		return false;
-	r->request = json_get(root, "request");
-	json_get_str(r->request, "model", &r->model);
-	r->response = json_get(root, "response");
-	r->binary = span_is(encoding, "base64");
-	r->stream = r->binary || span_starts(type, SPAN("text/event-stream"));
-	json_get_str(root, "response", &text);
-	if (r->binary)
-		assert_true(base64_read(&r->body, text));
-	else if (span_is(encoding, "text"))
-		buf_append(&r->body, text);
-	else
-		json_write(&r->body, r->response);
-	return true;
-}
-
-/* Some bodies of requests were kept as text. */
-static yyjson_doc *read_sent(struct record *r)
-{
-	yyjson_doc *doc;
-
-	if (!yyjson_is_str(r->request))
-		return NULL;
-	doc = json_read_raw(NULL,
-		(struct span){yyjson_get_str(r->request), yyjson_get_len(r->request)}, true, NULL);
-	r->request = yyjson_doc_get_root(doc);
-	return doc;
-}
-
-static void run_line(const char *file, struct span line, on_record on)
-{
-	yyjson_doc *doc = line.n > 0 ? json_read_raw(NULL, line, true, NULL) : NULL, *sent;
-	struct record r = {.file = file};
-
-	buf_init(&r.body, 64 << 20);
-	if (doc != NULL && read_record(yyjson_doc_get_root(doc), &r)) {
-		sent = read_sent(&r);
-		on(&r);
-		json_free(sent);
-	}
-	buf_done(&r.body);
-	json_free(doc);
-}
-
-static void each_record(on_record on)
-{
-	n_failed = 0;
-	for (size_t i = 0; i < N_FILES; i++) {
-		struct buf text;
-		struct span rest;
-
-		buf_init(&text, 64 << 20);
-		if (!open_recorded(files[i], &text))
-			print_message("no records of %s\n", files[i]);
-		rest = buf_span(&text);
-		while (rest.n > 0)
-			run_line(files[i], span_cut(&rest, '\n'), on);
-		buf_done(&text);
-	}
-	assert_int_equal(n_failed, 0);
-}
-
-/* Goes on, so that one run shows all. */
-__attribute__((format(printf, 2, 3))) static void failed(
-	const struct record *r, const char *form, ...)
-{
-	char text[2048];
-	va_list args;
-
-	va_start(args, form);
-	vsnprintf(text, sizeof(text), form, args);
-	va_end(args);
-	print_error("%s: %.*s: %s\n", r->file, SPAN_ARG(r->name), text);
-	n_failed++;
-}
+static int n_answers, n_streams, n_errors;
 
 /* ---- answers ---- */
 
@@ -293,6 +129,27 @@ static void same_as_walk(const struct record *r, struct kit_answer *k, const str
 	kit_said_done(&read);
 }
 
+/* The opaque pieces: only in their own format can they be told from others. */
+static bool same_states(const struct llm_message *a, const struct llm_message *b)
+{
+	struct buf all[2];
+	bool same;
+
+	for (int i = 0; i < 2; i++) {
+		buf_init(&all[i], 64 << 20);
+		for (const struct llm_part *p = (i == 0 ? a : b)->parts; p != NULL; p = p->next) {
+			struct llm_state s; /* it goes out wrapped, with whose it is */
+
+			llm_state_read(p->state.data, p->state.maker, &s);
+			buf_append(&all[i], s.data);
+		}
+	}
+	same = span_eq(buf_span(&all[0]), buf_span(&all[1]));
+	buf_done(&all[0]);
+	buf_done(&all[1]);
+	return same;
+}
+
 /* What was written in a format reads the same again. */
 static void check_written(
 	const struct record *r, struct kit_answer *k, const struct kit_format *to, bool stream)
@@ -316,6 +173,9 @@ static void check_written(
 	kit_said_take(&first, &k->whole, to);
 	kit_said_take(&second, &again.whole, to);
 	what = kit_said_differ(&first, &second);
+	if (what == NULL && to == r->format && to->dialect->codec->maker != LLM_MAKER_NONE &&
+		!same_states(&k->whole, &again.whole))
+		what = "opaque reasoning";
 	if (!ok || again.broken != NULL)
 		failed(r, "%s: %s %s", where, again.r.err.text,
 			again.broken != NULL ? again.broken : "");
@@ -378,6 +238,34 @@ static void answers_say_the_same_in_every_format(void **state)
 	assert_true(n_answers >= 700 && n_streams >= 60 && n_errors >= 2);
 }
 
+/* ---- errors ---- */
+
+static int n_refusals;
+
+/* Whatever the shape, a person reads the provider's own words. */
+static void check_error(const struct record *r)
+{
+	struct span message = {NULL, 0};
+	struct err err = {0};
+	char type[64], code[64];
+
+	if (r->status < 400)
+		return;
+	n_refusals++;
+	if (!json_get_str(json_get(r->response, "error"), "message", &message))
+		json_get_str(r->response, "message", &message);
+	r->format->dialect->read_error((int)r->status, buf_span(&r->body), NULL, &err, type, code);
+	if (err.code == ERR_OK || message.n == 0 || !span_starts(message, span_of(err.text)))
+		failed(r, "the error \"%.*s\" is read as \"%s\"", SPAN_ARG(message), err.text);
+}
+
+static void errors_have_their_words(void **state)
+{
+	each_record(check_error);
+	print_message("%d errors\n", n_refusals);
+	assert_true(n_refusals >= 20);
+}
+
 /* ---- the same stream, cut elsewhere ---- */
 
 #define CUT_EVERYWHERE 4096 /* bytes: longer streams are cut at some places */
@@ -429,18 +317,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(answers_say_the_same_in_every_format),
+		cmocka_unit_test(errors_have_their_words),
 		cmocka_unit_test(streams_do_not_depend_on_how_they_are_cut),
 	};
-	struct buf probe;
-	bool any;
 
-	buf_init(&probe, 64 << 20);
-	any = open_recorded(files[0], &probe);
-	buf_done(&probe);
-	if (!any) {
-		puts("no recorded exchanges here ($SLUICE_SHARED/recorded, ../shared/recorded): "
-		     "skipped");
+	if (!has_records())
 		return 77;
-	}
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

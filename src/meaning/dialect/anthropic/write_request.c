@@ -34,18 +34,35 @@ static bool unsupported(struct out *o, const char *param, const char *note, bool
 	return llm_unsupported(o->t, param, note, meaning, o->notes, o->err);
 }
 
-/* "claude-opus-4-7": 407; 0: no version is in the name. */
+static bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+/*
+ * "claude-opus-4-7": 407; "claude-sonnet-5": 500; "claude-sonnet-4-20250514": 400; 0: it is no
+ * Claude, or has no version in its name. A number of the version is one digit, dates are longer.
+ */
 static int version_of(struct span model)
 {
-	for (size_t i = 0; i + 3 < model.n; i++) {
-		const char *p = model.p + i;
+	ptrdiff_t at = span_find(model, SPAN("claude"));
+	int major = -1;
 
-		if (p[0] == '-' && p[1] >= '0' && p[1] <= '9' && (p[2] == '-' || p[2] == '.') &&
-			p[3] >= '0' && p[3] <= '9' &&
-			(i + 4 == model.n || p[4] < '0' || p[4] > '9'))
-			return (p[1] - '0') * 100 + (p[3] - '0');
+	if (at < 0)
+		return 0;
+	model = span_skip(model, (size_t)at);
+	for (size_t i = 0, n; i < model.n; i += n + 1) {
+		bool number;
+
+		for (n = 0; i + n < model.n && memchr("-.@:", model.p[i + n], 4) == NULL; n++)
+			;
+		number = n == 1 && is_digit(model.p[i]);
+		if (major >= 0)
+			return major * 100 + (number ? model.p[i] - '0' : 0);
+		if (number)
+			major = model.p[i] - '0';
 	}
-	return 0;
+	return major >= 0 ? major * 100 : 0;
 }
 
 /* ---- marks for the prompt cache ---- */
@@ -218,10 +235,20 @@ static bool put_media(struct out *o, const struct llm_media *m)
 	return true;
 }
 
+/* Such as the references that a search among tools finds. */
+static bool is_native(const struct llm_block *b)
+{
+	return b->kind == LLM_BLOCK_NATIVE && b->native_op == LLM_OP_MESSAGES;
+}
+
 static bool put_result_content(struct out *o, const struct llm_block *r)
 {
 	json_put_open(o->b, "content", '[');
 	for (const struct llm_block *b = r->content; b != NULL; b = b->next) {
+		if (is_native(b)) {
+			json_put_val(o->b, NULL, b->native);
+			continue;
+		}
 		if (b->kind != LLM_BLOCK_MEDIA && b->text.n == 0)
 			continue;
 		json_put_open(o->b, NULL, '{');
@@ -243,7 +270,7 @@ static bool put_result(struct out *o, const struct llm_block *r)
 	bool any = false;
 
 	for (const struct llm_block *b = r->content; b != NULL; b = b->next)
-		any |= b->kind == LLM_BLOCK_MEDIA || b->text.n > 0;
+		any |= b->kind == LLM_BLOCK_MEDIA || b->text.n > 0 || is_native(b);
 	json_put_cstr(o->b, "type", "tool_result");
 	json_put_str(o->b, "tool_use_id", llm_fit_id(o->a, r->id, LLM_NAME_MAX, 0));
 	if (any && !put_result_content(o, r))
@@ -295,7 +322,7 @@ static bool is_sent(struct out *o, const struct llm_block *b)
 			llm_note(o->notes, "dropped:reasoning_state");
 		return fits(o, b);
 	case LLM_BLOCK_NATIVE:
-		return b->native_op == LLM_OP_MESSAGES && !o->t->quirks->no_server_tools;
+		return is_native(b) && !o->t->quirks->no_server_tools;
 	case LLM_BLOCK_SEARCH:
 		return false;
 	default:

@@ -633,6 +633,9 @@ static void put_reasoning(struct out *o)
 		return; /* models that do not reason ignore the wish */
 	switch (o->quirks->reasoning) {
 	case LLM_REASON_EFFORT:
+		/* Switched off is no level: models that cannot reason refuse all of them. */
+		if (o->q->reasoning.thinking == LLM_THINKING_OFF)
+			break;
 		json_put_cstr(o->b, "reasoning_effort", llm_effort_name(llm_openai_effort(e)));
 		break;
 	case LLM_REASON_NONE:

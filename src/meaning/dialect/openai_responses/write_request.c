@@ -549,7 +549,10 @@ static bool put_format(struct out *o, struct span schema_tool)
 static void put_reasoning(struct out *o)
 {
 	const struct llm_model *facts = o->t->facts;
-	enum llm_effort e = llm_wanted_effort(&o->q->reasoning);
+	/* Switched off is no level: models that cannot reason refuse all of them. */
+	enum llm_effort e = o->q->reasoning.thinking == LLM_THINKING_OFF
+				    ? LLM_EFFORT_UNSET
+				    : llm_wanted_effort(&o->q->reasoning);
 	bool can = facts == NULL || (facts->can & LLM_CAN_REASON) != 0;
 	bool wanted = e != LLM_EFFORT_UNSET || o->q->reasoning.summary.n > 0;
 
