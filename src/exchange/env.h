@@ -10,6 +10,7 @@
 #include "machine/http/server.h"
 #include "machine/obs/metrics.h"
 #include "state/auth/auth.h"
+#include "state/ledger/budget.h"
 #include "state/ledger/ingest.h"
 #include "state/ledger/journal.h"
 
@@ -21,6 +22,7 @@ struct exchange_env {
 	struct journal *journal;
 	struct snapshot *snapshot;
 	struct auth_table *auth;
+	struct budget *budget;
 	struct ingest *ingest;
 	struct log *log;
 	struct metrics_registry *registry;
