@@ -29,6 +29,9 @@ struct exchange_env {
 	struct metrics *metrics;
 	int64_t max_buffered_bytes; /* of bodies and answers held by this worker */
 	const char *version;
+	/* The management endpoints, for a key that was identified. */
+	void (*manage)(void *user, struct http_request *r, const struct auth_identity *who);
+	void *manage_user;
 
 	/* Its own. */
 	struct list exchanges;

@@ -98,6 +98,23 @@ bool price_bound(const struct llm_model *m, int64_t input, int64_t output, int64
 	return true;
 }
 
+bool money_read(struct span text, int64_t *nusd)
+{
+	struct span whole = span_cut(&text, '.');
+	int64_t dollars, part = 0;
+
+	if (whole.n == 0 || whole.n > 10 || text.n > 9 || !text_i64(whole, &dollars) ||
+		*whole.p == '-' || *whole.p == '+' || dollars > 9000000000)
+		return false;
+	if (text.p != NULL &&
+		(text.n == 0 || !text_i64(text, &part) || *text.p < '0' || *text.p > '9'))
+		return false;
+	for (size_t i = text.n; i < 9; i++)
+		part *= 10;
+	*nusd = dollars * 1000000000 + part;
+	return true;
+}
+
 struct span price_write(int64_t nusd, char out[32])
 {
 	uint64_t v = nusd < 0 ? 0 - (uint64_t)nusd : (uint64_t)nusd;

@@ -17,5 +17,8 @@ bool price_of(const struct llm_model *m, const struct llm_usage *u, int64_t *nus
  */
 bool price_bound(const struct llm_model *m, int64_t input, int64_t output, int64_t *nusd);
 
+/* "50.00" US dollars to nano-USD: no sign, no exponent, at most nine decimals and 9e9 dollars. */
+bool money_read(struct span text, int64_t *nusd);
+
 /* nano-USD as decimal USD without trailing zeros: 198000 -> "0.000198". Returns a span of `out`. */
 struct span price_write(int64_t nusd, char out[32]);

@@ -112,14 +112,44 @@ static bool on_key(void *user, const struct db_row *r)
 	return e->each(e->user, &k);
 }
 
+#define COLUMNS                                                                                    \
+	"id, public_id, sha256, name, manage, completions, created_ms, expires_ms, drop_params, "  \
+	"monthly_limit_nusd, labels"
+
+struct found_key {
+	struct key_row *out;
+	bool found;
+};
+
+static bool keep_key(void *user, const struct key_row *k)
+{
+	struct found_key *f = user;
+
+	*f->out = *k;
+	f->found = true;
+	return true;
+}
+
+bool key_find(
+	struct store *s, const struct id *id, struct key_row *out, bool *found, struct err *err)
+{
+	const struct db_value v[] = {db_blob(span_from(id->bytes, sizeof(id->bytes)))};
+	struct found_key f = {out, false};
+	struct each_key e = {.each = keep_key, .user = &f};
+
+	if (!db_run(s->db, "SELECT " COLUMNS " FROM key WHERE id = ?1", v, 1, on_key, &e, err))
+		return false;
+	*found = f.found;
+	return !e.damaged || err_set(err, ERR_CORRUPT, "a row of the table key is damaged");
+}
+
 bool key_each(struct store *s, bool (*each)(void *user, const struct key_row *k), void *user,
 	struct err *err)
 {
 	struct each_key e = {.each = each, .user = user};
 
 	if (!db_run(s->db,
-		    "SELECT id, public_id, sha256, name, manage, completions, created_ms, "
-		    "expires_ms, drop_params, monthly_limit_nusd, labels FROM key "
+		    "SELECT " COLUMNS " FROM key "
 		    "ORDER BY created_ms, id",
 		    NULL, 0, on_key, &e, err))
 		return false;

@@ -61,6 +61,8 @@ bool key_insert(
 /* All but id, public id and digest. *existed false: there is no such key. */
 bool key_update(struct store *s, const struct key_row *k, bool *existed, struct err *err);
 bool key_delete(struct store *s, const struct id *id, bool *existed, struct err *err);
+bool key_find(
+	struct store *s, const struct id *id, struct key_row *out, bool *found, struct err *err);
 /* In order of creation. Return false from `each` to stop. */
 bool key_each(struct store *s, bool (*each)(void *user, const struct key_row *k), void *user,
 	struct err *err);
