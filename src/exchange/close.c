@@ -185,6 +185,20 @@ void close_checkpoint(struct exchange *x)
 		release(x); /* no memory for a record: the settle's will carry the amount */
 }
 
+bool close_hold_record(struct exchange *x)
+{
+	struct request_row row;
+
+	x->outcome = OUTCOME_INTERRUPTED;
+	fill_row(x, &row);
+	row.status = 500;
+	row.basis = BASIS_CRASH;
+	row.cost_nusd = x->hold.amount;
+	x->waiter.durable = on_durable;
+	return journal_put(x->env->journal, &row, false, &x->waiter) ||
+	       err_set(&x->err, ERR_NO_MEMORY, NULL);
+}
+
 enum move step_settle(struct exchange *x)
 {
 	struct request_row row;
@@ -192,6 +206,7 @@ enum move step_settle(struct exchange *x)
 
 	judge(x);
 	assess(x, x->err.code == ERR_OK);
+	hold_settle(x);
 	fill_row(x, &row);
 	journal_forget(&x->waiter);
 	x->waiter.durable = on_durable;
@@ -238,6 +253,15 @@ static void end_stream(struct exchange *x)
 		request_write_end(x->request, &tail, tail.n > 0 ? 1 : 0);
 }
 
+/* Whether waiting helps where a budget was the reason. */
+static void add_retry(struct reply *reply, const struct exchange *x)
+{
+	if (x->retry_after_s > 0)
+		reply_add(reply, "retry-after", SPAN("5"));
+	else
+		reply_add(reply, "x-should-retry", SPAN("false"));
+}
+
 static void answer_error(struct exchange *x)
 {
 	struct reply reply __attribute__((uninitialized));
@@ -249,7 +273,9 @@ static void answer_error(struct exchange *x)
 		x->native_code[0] != '\0' ? x->native_code : NULL, &body);
 	reply_init(&reply, x->status, "application/json");
 	reply_add_exchange(&reply, x);
-	if (!x->err_from_provider && err_row(x->err.code)->retry == RETRY_LATER)
+	if (x->err.code == ERR_PAYMENT)
+		add_retry(&reply, x);
+	else if (!x->err_from_provider && err_row(x->err.code)->retry == RETRY_LATER)
 		reply_add(&reply, "retry-after", SPAN("1"));
 	request_answer(x->request, &reply.http, buf_span(&body));
 	buf_done(&body);

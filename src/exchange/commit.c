@@ -53,7 +53,9 @@ static bool edit_body(struct exchange *x)
 	struct pass_edit change = {.model = x->upstream_model,
 		.ask_usage = x->op == LLM_OP_CHAT && x->facts.stream && !x->facts.wants_usage &&
 			     !x->quirks.no_stream_options,
-		.body_version = x->quirks.body_version};
+		.body_version = x->quirks.body_version,
+		.cap = x->output_cap,
+		.old_cap = x->quirks.max_tokens};
 	struct json_edit edit;
 
 	json_edit_init(&edit, &x->arena, buf_span(&x->body));
@@ -137,6 +139,8 @@ enum move step_plan(struct exchange *x)
 	if (!choose_model(x) || !choose_place(x) || !choose_op(x))
 		return MOVE_FAIL;
 	x->model = find_facts(x);
+	if (!hold_take(x))
+		return MOVE_FAIL;
 	if (x->op == LLM_OP_COUNT_TOKENS && !is_served(x))
 		ok = count_locally(x);
 	else if (embed_is_needed(x))

@@ -10,6 +10,7 @@
 #include "machine/http/server.h"
 #include "machine/obs/metrics.h"
 #include "state/auth/auth.h"
+#include "state/ledger/budget.h"
 #include "state/ledger/ingest.h"
 #include "state/ledger/journal.h"
 
@@ -21,12 +22,16 @@ struct exchange_env {
 	struct journal *journal;
 	struct snapshot *snapshot;
 	struct auth_table *auth;
+	struct budget *budget;
 	struct ingest *ingest;
 	struct log *log;
 	struct metrics_registry *registry;
 	struct metrics *metrics;
 	int64_t max_buffered_bytes; /* of bodies and answers held by this worker */
 	const char *version;
+	/* The management endpoints, for a key that was identified. */
+	void (*manage)(void *user, struct http_request *r, const struct auth_identity *who);
+	void *manage_user;
 
 	/* Its own. */
 	struct list exchanges;

@@ -28,6 +28,7 @@ enum step {
 	STEP_PLAN,
 	STEP_FETCH,
 	STEP_CREDENTIAL,
+	STEP_HOLD,
 	STEP_DISPATCH,
 	STEP_RELAY,
 	STEP_SETTLE,
@@ -89,6 +90,12 @@ struct exchange {
 	struct fetch *fetch;             /* NULL: nothing is fetched */
 	struct loop_task fetch_task;
 	int attempts;
+
+	/* What it may cost. */
+	struct budget_hold hold; /* not open: the key has no limit */
+	int64_t output_cap;      /* what goes to the provider instead of the client's; 0: that */
+	bool cap_lowered;        /* it is lower than the client's: the answer says so */
+	int retry_after_s;       /* of a refusal; 0: not worth it */
 
 	/* The answer. */
 	enum answer_kind answer;
@@ -174,6 +181,11 @@ bool form_is_wanted(const struct exchange *x); /* by the endpoint */
 bool form_read(struct exchange *x, struct span boundary);
 bool form_edit(struct exchange *x);
 
+/* hold.c: spending limits. */
+bool hold_take(struct exchange *x); /* before the body is written; false: refused */
+enum move step_hold(struct exchange *x);
+void hold_settle(struct exchange *x); /* once the cost is known */
+
 /* sign.c: the fields that sign the call (AWS), behind the *n that are there. */
 bool sign_call(
 	struct exchange *x, const struct provider_call *call, struct http_field *fields, int *n);
@@ -195,6 +207,8 @@ void close_client_gone(struct exchange *x, const struct err *why);
 /* The record so far, not final: written before a usage leaves that the client will take as the
  * bill. What was gated leaves behind it. */
 void close_checkpoint(struct exchange *x);
+/* What is held, as the record of a request that never ended. false: x->err is set. */
+bool close_hold_record(struct exchange *x);
 
 /* meter.c */
 struct exchange_meters *meters_new(struct exchange_env *env);
@@ -212,7 +226,7 @@ void meters_local(struct exchange_env *env, const struct endpoint *e, struct htt
 struct reply {
 	struct http_reply http;
 	struct http_field fields[EXCHANGE_MAX_FIELDS];
-	char cost[40], attempts[20], latency[24];
+	char cost[40], attempts[20], latency[24], cap[24];
 };
 /* x may be NULL (no exchange was made): then only request id and CORS fields. */
 void reply_init(struct reply *reply, int status, const char *content_type);

@@ -98,6 +98,9 @@ void reply_add_exchange(struct reply *reply, struct exchange *x)
 						     : SPAN("unknown"));
 	if (x->upstream_id.n > 0)
 		reply_add(reply, "x-sluice-upstream-id", x->upstream_id);
+	if (x->cap_lowered)
+		reply_add(reply, "x-sluice-output-cap",
+			span_from(reply->cap, text_write_u64(reply->cap, (uint64_t)x->output_cap)));
 	if (x->hint != NULL)
 		reply_add(reply, "x-sluice-hint", span_of(x->hint));
 	if (x->translation != NULL)

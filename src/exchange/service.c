@@ -8,6 +8,24 @@ static bool is_anthropic_client(const struct http_head *head)
 	return http_field(head, "anthropic-version").p != NULL;
 }
 
+/* Below /v1/manage, with or without the slash at its end; and the place of old clients. */
+static bool is_management(struct span path)
+{
+	return span_starts(path, SPAN("/v1/manage/")) || span_is(path, "/x/apikey");
+}
+
+static void manage(struct exchange_env *env, struct http_request *r)
+{
+	struct auth_identity who;
+	struct err err = {0};
+	bool found;
+
+	if (intake_identify(env, request_head(r), false, &found, &who, &err))
+		env->manage(env->manage_user, r, &who);
+	else
+		reply_error(env, r, dialect_of(LLM_OP_CHAT), &err);
+}
+
 static void on_request(void *user, struct http_request *r)
 {
 	struct exchange_env *env = user;
@@ -18,6 +36,10 @@ static void on_request(void *user, struct http_request *r)
 
 	if (head->method == HTTP_OPTIONS) {
 		local_preflight(env, r);
+		return;
+	}
+	if (is_management(head->path)) {
+		manage(env, r);
 		return;
 	}
 	if (m.endpoint == NULL) {

@@ -49,6 +49,8 @@ static bool read_body(struct exchange *x, struct translation *t)
 		return err_set(&x->err, ERR_NO_MEMORY, NULL);
 	if (!t->from->read_request(yyjson_doc_get_root(t->doc), &t->arena, t->request, &x->err))
 		return false;
+	if (x->output_cap > 0)
+		t->request->max_output = x->output_cap;
 	return !t->arena.failed || err_set(&x->err, ERR_NO_MEMORY, NULL);
 }
 

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "control/manage/manage.h"
+#include "main/budgets.h"
 #include "machine/net/socket.h"
 #include "main/dev.h"
 #include "main/worker.h"
@@ -25,6 +26,7 @@ struct process {
 	struct store store;
 	struct ingest *ingest;
 	struct auth_table *auth;
+	struct budget *budget;
 	struct metrics_registry *registry;
 	struct metrics *metrics; /* the boot thread's own */
 	struct manage *manage;
@@ -103,9 +105,20 @@ static void raise_descriptors(void)
 	}
 }
 
+static struct manage_env manage_of(const struct process *p)
+{
+	return (struct manage_env){.sys = p->sys,
+		.auth = p->auth,
+		.budget = p->budget,
+		.ingest = p->ingest,
+		.log = p->log,
+		.data_dir = p->snapshot->conf->data_dir};
+}
+
 static bool start_workers(struct process *p, struct err *err)
 {
 	const struct conf *c = p->snapshot->conf;
+	const struct manage_env manage = manage_of(p);
 	struct worker_spec spec = {.sys = p->sys,
 		.listen = listen_address(p),
 		.data_dir = c->data_dir,
@@ -114,9 +127,11 @@ static bool start_workers(struct process *p, struct err *err)
 		.snapshot = p->snapshot,
 		.tls = p->tls,
 		.auth = p->auth,
+		.budget = p->budget,
 		.ingest = p->ingest,
 		.log = p->log,
-		.registry = p->registry};
+		.registry = p->registry,
+		.manage = &manage};
 	char bound[300];
 
 	if (!listener_is_free(spec.listen, err))
@@ -157,6 +172,11 @@ static bool start_state(struct process *p, struct err *err)
 		store_close(&p->store);
 		return false;
 	}
+	p->budget = budget_new(err);
+	if (p->budget == NULL) {
+		store_close(&p->store);
+		return false;
+	}
 	p->ingest = ingest_start(p->sys, &p->store, data_dir, p->epoch, p->log, err);
 	return p->ingest != NULL;
 }
@@ -165,6 +185,7 @@ static bool start(struct process *p, struct err *err)
 {
 	struct conf *conf = read_conf(p, err);
 	struct span version = span_of(SLUICE_VERSION);
+	struct manage_env manage;
 
 	if (conf == NULL)
 		return false;
@@ -185,14 +206,10 @@ static bool start(struct process *p, struct err *err)
 	metric_set(metric_series(p->metrics, METRIC_CONFIG_RELOAD, NULL), 1);
 	if (!start_state(p, err) ||
 		(p->options->dev && !dev_first_keys(&p->dev, p->sys, p->ingest, p->auth, err)) ||
-		!start_workers(p, err))
+		!budgets_load(p->budget, p->sys, p->ingest, err) || !start_workers(p, err))
 		return false;
-	p->manage = manage_start(&(struct manage_env){.sys = p->sys,
-					 .auth = p->auth,
-					 .ingest = p->ingest,
-					 .log = p->log,
-					 .data_dir = p->snapshot->conf->data_dir},
-		err);
+	manage = manage_of(p);
+	p->manage = manage_start(&manage, err);
 	return p->manage != NULL;
 }
 
@@ -283,6 +300,7 @@ static void stop(struct process *p)
 		ingest_stop(p->ingest);
 	if (p->auth != NULL)
 		auth_table_free(p->auth);
+	budget_free(p->budget);
 	if (p->registry != NULL)
 		metrics_registry_free(p->registry);
 	dev_stop(&p->dev);

@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include "control/manage/port.h"
 
 #define IDLE_CHECK_MS 20
 #define STOP_MS 2000
@@ -13,6 +14,7 @@ struct worker {
 	struct mailbox *mailbox;
 	struct resolver *resolver;
 	struct exchange_env env;
+	struct manage_port *port;
 	struct metric_series *dropped, *backlog, *journal_written;
 	uint64_t dropped_seen, journal_seen;
 	int number, workers;
@@ -54,11 +56,17 @@ static void free_worker(struct worker *w)
 	if (w->has_env)
 		exchange_env_done(&w->env);
 	snapshot_unref(w->env.snapshot);
+	manage_port_close(w->port);
 	if (w->mailbox != NULL)
 		mailbox_free(w->mailbox);
 	if (w->loop != NULL)
 		loop_free(w->loop);
 	free(w);
+}
+
+static void serve_management(void *user, struct http_request *r, const struct auth_identity *who)
+{
+	manage_port_request(user, r, who);
 }
 
 static bool open_worker(struct worker *w, const struct worker_spec *spec, struct err *err)
@@ -74,7 +82,10 @@ static bool open_worker(struct worker *w, const struct worker_spec *spec, struct
 	w->mailbox = mailbox_new(w->loop, err);
 	w->resolver = w->mailbox != NULL ? resolver_new(w->loop) : NULL;
 	w->env.loop = w->loop;
-	if (w->resolver == NULL)
+	w->port = w->mailbox != NULL ? manage_port_open(spec->manage, w->mailbox, err) : NULL;
+	w->env.manage = serve_management;
+	w->env.manage_user = w->port;
+	if (w->resolver == NULL || w->port == NULL)
 		return err_set(err, ERR_NO_MEMORY, NULL);
 	w->env.client = http_client_new(w->loop, w->resolver, &client_limits);
 	w->env.server = http_server_new(w->loop, &limits, &exchange_service, &w->env);
@@ -134,6 +145,7 @@ struct worker *worker_new(const struct worker_spec *spec, struct err *err)
 	w->workers = spec->workers;
 	w->env.snapshot = snapshot_ref(spec->snapshot);
 	w->env.auth = spec->auth;
+	w->env.budget = spec->budget;
 	w->env.ingest = spec->ingest;
 	w->env.log = spec->log;
 	w->env.registry = spec->registry;

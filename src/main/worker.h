@@ -6,6 +6,7 @@
  * Made and bound by the boot thread, so that a port in use is an error of the start; then run by a
  * thread of its own. The other calls are made from the boot thread and reach it by mail.
  */
+#include "control/manage/manage.h"
 #include "exchange/env.h"
 #include "machine/loop/mailbox.h"
 
@@ -21,9 +22,11 @@ struct worker_spec {
 	struct snapshot *snapshot; /* a reference is taken */
 	struct tls_context *tls;   /* NULL: plain; a reference is taken */
 	struct auth_table *auth;
+	struct budget *budget;
 	struct ingest *ingest;
 	struct log *log;
 	struct metrics_registry *registry;
+	const struct manage_env *manage; /* copied */
 };
 
 struct worker *worker_new(const struct worker_spec *spec, struct err *err);

@@ -252,7 +252,7 @@ static void assert_edited_request(const struct dialect *d, enum llm_op op,
 static void edit_request(const struct dialect *d, enum llm_op op, bool ask, struct span text)
 {
 	yyjson_doc *doc = json_read(&scratch, text, NULL);
-	const struct pass_edit edit = {SPAN("gpt-4o"), ask};
+	const struct pass_edit edit = {.model = SPAN("gpt-4o"), .ask_usage = ask};
 	struct llm_facts facts;
 	struct llm_metadata meta;
 	struct err err = {0};

@@ -62,6 +62,7 @@ struct conf {
 	const char *log_file;           /* NULL: stderr */
 	bool durability_power;
 	const char *drop_params;   /* harmless all none */
+	int spend_limit_status;    /* 402; the hosted service has 412 */
 	const char *default_model; /* NULL: none */
 	const char **cors_origins; /* NULL-terminated; empty: CORS off; "*" allowed */
 	bool media_fetch;

@@ -234,7 +234,8 @@ static const struct {
 		"f.yaml:1:7: unknown key \"log.zzzzzz\"; known here: level, format, file"},
 	{"log.level: info\n",
 		"f.yaml:1:1: unknown key \"log.level\"; known here: listen, data_dir, workers, "
-		"default_model, durability, drop_params, tls, log, cors, media, limits, timeouts, "
+		"default_model, durability, drop_params, spend_limit_status, tls, log, cors, "
+		"media, limits, timeouts, "
 		"providers, "
 		"models"},
 	{"providers: {a: {typ: openai}}\n",

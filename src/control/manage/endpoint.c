@@ -1,31 +1,53 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "control/manage/endpoint.h"
+#include "machine/base/json_put.h"
 #include "machine/base/text.h"
+#include "state/ledger/price.h"
 
 static bool live(struct manage_call *call, struct err *err)
 {
 	return buf_append_cstr(call->answer, "{\"status\":\"live\"}");
 }
 
+#define KEYS "/v1/manage/apikey"
+
 static const struct manage_endpoint endpoints[] = {
 	{HTTP_GET, "/livez", RIGHT_NONE, live},
-	{HTTP_GET, "/v1/manage/apikey", RIGHT_READ, manage_key_list},
-	{HTTP_POST, "/v1/manage/apikey", RIGHT_WRITE, manage_key_create},
-	{HTTP_DELETE, "/v1/manage/apikey/{id}", RIGHT_WRITE, manage_key_delete},
+	{HTTP_GET, KEYS, RIGHT_READ, manage_key_list},
+	{HTTP_POST, KEYS, RIGHT_WRITE, manage_key_create},
+	{HTTP_GET, KEYS "/{id}", RIGHT_OWN, manage_key_show},
+	{HTTP_DELETE, KEYS "/{id}", RIGHT_WRITE, manage_key_delete},
+	{HTTP_GET, KEYS "/{id}/usage", RIGHT_OWN, manage_key_usage},
+	{HTTP_POST, KEYS "/{id}/limit", RIGHT_WRITE, manage_key_limit},
+	{HTTP_POST, KEYS "/{id}/label", RIGHT_WRITE, manage_key_label},
+	{HTTP_POST, KEYS "/{id}/expiry", RIGHT_WRITE, manage_key_expiry},
+	{HTTP_GET, "/v1/manage/org/usage", RIGHT_READ, manage_org_usage},
+	{HTTP_GET, "/x/apikey", RIGHT_NONE, manage_key_balance},
 };
 
+/* "{id}" takes one part of the path. */
 static bool fits(const char *pattern, struct span path, struct span *id)
 {
-	struct span p = span_of(pattern), before;
+	struct span p = span_of(pattern), before, after;
+	ptrdiff_t at = span_find(p, SPAN("{id}")), end;
 
 	*id = (struct span){NULL, 0};
-	if (!span_ends(p, SPAN("{id}")))
+	if (at < 0)
 		return span_eq(p, path);
-	before = span_head(p, p.n - 4);
+	before = span_head(p, (size_t)at);
+	after = span_skip(p, (size_t)at + 4);
 	if (!span_starts(path, before) || path.n == before.n)
 		return false;
 	*id = span_skip(path, before.n);
-	return span_find_char(*id, '/') < 0;
+	end = span_find_char(*id, '/');
+	if (end >= 0) {
+		if (!span_eq(span_skip(*id, (size_t)end), after))
+			return false;
+		*id = span_head(*id, (size_t)end);
+	} else if (after.n > 0) {
+		return false;
+	}
+	return id->n > 0;
 }
 
 const struct manage_endpoint *manage_endpoint_find(
@@ -44,12 +66,24 @@ const struct manage_endpoint *manage_endpoint_find(
 	return NULL;
 }
 
+bool manage_may(const struct manage_endpoint *e, struct span id, const struct auth_identity *who,
+	struct err *err)
+{
+	enum permission needed = e->right == RIGHT_WRITE ? PERMISSION_WRITE : PERMISSION_READ;
+
+	if (who == NULL || e->right == RIGHT_NONE || who->manage >= needed ||
+		(e->right == RIGHT_OWN && span_is(id, "self")))
+		return true;
+	return err_set(err, ERR_FORBIDDEN, "Key \"%s\" has manage: %s; this needs manage: %s",
+		who->name, permission_name(who->manage), permission_name(needed));
+}
+
 void manage_write_error(const struct err *err, struct buf *out)
 {
 	const struct err_row *row = err_row(err->code);
 
 	buf_append_cstr(out, "{\"error\":{\"origin\":\"router\",\"message\":");
-	text_json_string(out, span_of(err->text));
+	text_json_string(out, span_of(err->text[0] != '\0' ? err->text : row->text));
 	buf_printf(out, ",\"type\":\"%s\",\"param\":", row->type);
 	if (err->param[0] != '\0')
 		text_json_string(out, span_of(err->param));
@@ -59,4 +93,91 @@ void manage_write_error(const struct err *err, struct buf *out)
 		buf_printf(out, ",\"code\":\"%s\"}}", row->code);
 	else
 		buf_append_cstr(out, ",\"code\":null}}");
+}
+
+/* ---- members and parameters ---- */
+
+bool manage_bad(struct err *err, const char *member, const char *what)
+{
+	err_param(err, member);
+	return err_set(err, ERR_BAD_REQUEST, "%s %s", member, what);
+}
+
+yyjson_doc *manage_body(const struct manage_call *call, struct err *err)
+{
+	yyjson_doc *doc = json_read_raw(NULL, call->body, false, err);
+
+	if (doc != NULL && !yyjson_is_obj(yyjson_doc_get_root(doc))) {
+		json_free(doc);
+		err_set(err, ERR_BAD_REQUEST, "The body must be a JSON object");
+		return NULL;
+	}
+	return doc;
+}
+
+bool manage_money(yyjson_val *v, const char *member, int64_t *nusd, struct err *err)
+{
+	struct span text = json_number(v);
+
+	if (text.p == NULL && yyjson_is_str(v))
+		text = (struct span){yyjson_get_str(v), yyjson_get_len(v)};
+	return (text.n > 0 && money_read(text, nusd)) ||
+	       manage_bad(err, member, "must be US dollars such as \"50.00\", at least 0");
+}
+
+static int hex(char c)
+{
+	return c >= '0' && c <= '9'   ? c - '0'
+	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
+	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
+				      : -1;
+}
+
+/* RFC 3986 section 2.1, and '+' as forms have it. A '%' without two digits stands for itself. */
+static struct span decode(struct span s, char *out, size_t size)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s.n; i++) {
+		char c = s.p[i] == '+' ? ' ' : s.p[i];
+
+		if (n == size)
+			return (struct span){NULL, 0};
+		if (c == '%' && i + 2 < s.n && hex(s.p[i + 1]) >= 0 && hex(s.p[i + 2]) >= 0) {
+			c = (char)(hex(s.p[i + 1]) * 16 + hex(s.p[i + 2]));
+			i += 2;
+		}
+		out[n++] = c;
+	}
+	return span_from(out, n);
+}
+
+struct span manage_param(struct span *query, const char *name, char *out, size_t size)
+{
+	while (query->n > 0) {
+		struct span value = span_cut(query, '&'), key = span_cut(&value, '=');
+
+		if (span_is(key, name))
+			return decode(value, out, size);
+	}
+	return (struct span){NULL, 0};
+}
+
+void manage_put_money(struct buf *b, const char *key, int64_t nusd)
+{
+	char text[32];
+
+	json_put_str(b, key, price_write(nusd, text));
+}
+
+void manage_put_time(struct buf *b, const char *key, int64_t wall_ms)
+{
+	char text[32];
+
+	if (wall_ms == 0) {
+		json_put_null(b, key);
+		return;
+	}
+	text_rfc3339(text, wall_ms);
+	json_put_cstr(b, key, text);
 }

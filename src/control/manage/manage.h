@@ -4,17 +4,20 @@
  * manage - the control side: its thread, and the management endpoints.
  *
  * Runs on a loop of its own behind a UNIX socket, <data_dir>/control.sock (mode 0600): whoever may
- * open it is the administrator of this installation. Changes go through the store thread and are in
+ * open it is the administrator of this installation. Workers serve the same endpoints below
+ * /v1/manage to keys that may (port.h). Changes go through the store thread and are in
  * force (auth table) before the answer leaves. One static table of endpoint rows: method, path,
  * right, handler.
  */
 #include "machine/obs/log.h"
 #include "state/auth/auth.h"
+#include "state/ledger/budget.h"
 #include "state/ledger/ingest.h"
 
 struct manage_env {
 	struct sys *sys;
 	struct auth_table *auth;
+	struct budget *budget;
 	struct ingest *ingest;
 	struct log *log;
 	const char *data_dir;

@@ -304,6 +304,8 @@ static int set_up(void **state)
 	assert_true(store_open(&store, &sys_real, dir, &err));
 	env.auth = auth_table_new(&err);
 	assert_non_null(env.auth);
+	env.budget = budget_new(&err);
+	assert_non_null(env.budget);
 	env.ingest = ingest_start(&sys_real, &store, dir, 1, NULL, &err);
 	if (env.ingest == NULL)
 		fail_msg("%s", err.text);
@@ -329,6 +331,7 @@ static int tear_down(void **state)
 	assert_int_equal(hear(whole), 201);
 	ingest_stop(env.ingest);
 	auth_table_free(env.auth);
+	budget_free(env.budget);
 	for (int i = 0; files[i] != NULL; i++) {
 		snprintf(path, sizeof(path), "%s/%s", dir, files[i]);
 		unlink(path);

@@ -146,6 +146,12 @@ void edit_common(const struct llm_facts *facts, const struct pass_edit *edit, st
 		json_edit_remove(e, "requesty");
 }
 
+void edit_cap(const struct pass_edit *edit, const char *member, struct json_edit *e)
+{
+	if (edit->cap > 0)
+		json_edit_set(e, member, arena_printf(e->arena, "%lld", (long long)edit->cap));
+}
+
 int64_t usage_count(yyjson_val *object, const char *key)
 {
 	int64_t n = -1;

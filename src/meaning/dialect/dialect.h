@@ -22,10 +22,11 @@ struct llm_facts {
 	bool stream;
 	bool wants_usage; /* the client asked for usage in the stream (always true where the format
 			     always has it) */
-	int64_t max_output; /* the client's cap, -1: none */
-	int64_t choices;    /* n, 1 when absent */
-	struct span user;   /* the format's end-user field, or empty; at most 256 bytes */
-	bool has_requesty;  /* the body has a `requesty` member, which is taken out */
+	int64_t max_output;                      /* the client's cap, -1: none */
+	bool has_max_tokens, has_max_completion; /* Chat's two names for it */
+	int64_t choices;                         /* n, 1 when absent */
+	struct span user;  /* the format's end-user field, or empty; at most 256 bytes */
+	bool has_requesty; /* the body has a `requesty` member, which is taken out */
 };
 
 /* What came with the `requesty` object. Owned by the arena given to read_facts. */
@@ -39,6 +40,8 @@ struct llm_metadata {
 /* Changes to make to a request in pass mode. */
 struct pass_edit {
 	struct span model; /* the provider's own name */
+	int64_t cap;       /* of the output, instead of the client's; 0: as it is */
+	bool old_cap;      /* where Chat's client gave none: by its older name, max_tokens */
 	bool ask_usage;    /* make a stream report usage although the client did not ask */
 	/* Messages: the version goes into the body and the model out of it (Vertex); or NULL. */
 	const char *body_version;

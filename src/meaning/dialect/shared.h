@@ -39,6 +39,8 @@ bool fill_user(
 
 /* Edits that every format makes the same way: the model's name and the `requesty` object. */
 void edit_common(const struct llm_facts *facts, const struct pass_edit *edit, struct json_edit *e);
+/* The output's cap under a format's name for it. */
+void edit_cap(const struct pass_edit *edit, const char *member, struct json_edit *e);
 
 /* ---- usage ---- */
 

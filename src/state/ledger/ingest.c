@@ -315,6 +315,7 @@ struct ingest *ingest_start(struct sys *sys, struct store *store, const char *da
 	g->sys = sys;
 	g->store = *store;
 	store->db = NULL;
+	store->batch = NULL;
 	store->locked = false;
 	g->store.sys = sys;
 	g->log = log;

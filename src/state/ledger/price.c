@@ -63,6 +63,58 @@ bool price_of(const struct llm_model *m, const struct llm_usage *u, int64_t *nus
 	return true;
 }
 
+static int64_t highest(const struct llm_price *p)
+{
+	const int64_t prices[] = {p->input, p->cache_write_5m, p->cache_write_1h};
+	int64_t most = -1;
+
+	for (size_t i = 0; i < sizeof(prices) / sizeof(prices[0]); i++)
+		if (prices[i] > most)
+			most = prices[i];
+	return most;
+}
+
+bool price_bound(const struct llm_model *m, int64_t input, int64_t output, int64_t *nusd)
+{
+	int64_t in = -1, out = -1;
+	__int128 sum = 0;
+
+	if (m == NULL || input < 0 || output < 0 || input > LLM_MAX_COUNT || output > LLM_MAX_COUNT)
+		return false;
+	for (int i = 0; i < m->n_tiers; i++) {
+		if (m->price[i].input < 0 || (output > 0 && m->price[i].output < 0))
+			return false;
+		if (highest(&m->price[i]) > in)
+			in = highest(&m->price[i]);
+		if (m->price[i].output > out)
+			out = m->price[i].output;
+	}
+	if (!add(&sum, input, in) || !add(&sum, output, out))
+		return false;
+	sum = (sum + MILLION - 1) / MILLION;
+	if (sum > INT64_MAX)
+		return false;
+	*nusd = (int64_t)sum;
+	return true;
+}
+
+bool money_read(struct span text, int64_t *nusd)
+{
+	struct span whole = span_cut(&text, '.');
+	int64_t dollars, part = 0;
+
+	if (whole.n == 0 || whole.n > 10 || text.n > 9 || !text_i64(whole, &dollars) ||
+		*whole.p == '-' || *whole.p == '+' || dollars > 9000000000)
+		return false;
+	if (text.p != NULL &&
+		(text.n == 0 || !text_i64(text, &part) || *text.p < '0' || *text.p > '9'))
+		return false;
+	for (size_t i = text.n; i < 9; i++)
+		part *= 10;
+	*nusd = dollars * 1000000000 + part;
+	return true;
+}
+
 struct span price_write(int64_t nusd, char out[32])
 {
 	uint64_t v = nusd < 0 ? 0 - (uint64_t)nusd : (uint64_t)nusd;

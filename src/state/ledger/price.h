@@ -11,5 +11,14 @@
  */
 bool price_of(const struct llm_model *m, const struct llm_usage *u, int64_t *nusd);
 
+/*
+ * What so many tokens cost at most, whatever class they are of and whichever row applies; rounded
+ * up. false: a price that may apply is not known.
+ */
+bool price_bound(const struct llm_model *m, int64_t input, int64_t output, int64_t *nusd);
+
+/* "50.00" US dollars to nano-USD: no sign, no exponent, at most nine decimals and 9e9 dollars. */
+bool money_read(struct span text, int64_t *nusd);
+
 /* nano-USD as decimal USD without trailing zeros: 198000 -> "0.000198". Returns a span of `out`. */
 struct span price_write(int64_t nusd, char out[32]);

@@ -25,12 +25,33 @@ bool key_insert(struct store *s, const struct key_row *k, struct err *err)
 	const struct db_value v[] = {db_blob(span_from(k->id.bytes, sizeof(k->id.bytes))),
 		db_text(span_of(k->public_id)), db_blob(span_from(k->sha256, sizeof(k->sha256))),
 		db_text(span_of(k->name)), db_int(k->manage), db_int(k->completions),
-		db_int(k->created_ms), db_int(k->expires_ms), db_int(k->drop)};
+		db_int(k->created_ms), db_int(k->expires_ms), db_int(k->drop),
+		db_int(k->limit_nusd), db_text(span_of(k->labels[0] != '\0' ? k->labels : "{}"))};
 	struct err why = {0};
 
-	if (db_run(s->db, "INSERT INTO key VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)", v, 9, NULL,
-		    NULL, &why))
+	if (db_run(s->db, "INSERT INTO key VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+		    v, 11, NULL, NULL, &why))
 		return true;
+	if (why.code == ERR_CONFLICT)
+		return err_set(err, ERR_CONFLICT, "there is a key named \"%s\" already", k->name);
+	return err_set(err, why.code, "%s", why.text);
+}
+
+bool key_update(struct store *s, const struct key_row *k, bool *existed, struct err *err)
+{
+	const struct db_value v[] = {db_blob(span_from(k->id.bytes, sizeof(k->id.bytes))),
+		db_text(span_of(k->name)), db_int(k->manage), db_int(k->completions),
+		db_int(k->expires_ms), db_int(k->drop), db_int(k->limit_nusd),
+		db_text(span_of(k->labels[0] != '\0' ? k->labels : "{}"))};
+	struct err why = {0};
+
+	if (db_run(s->db,
+		    "UPDATE key SET name = ?2, manage = ?3, completions = ?4, expires_ms = ?5, "
+		    "drop_params = ?6, monthly_limit_nusd = ?7, labels = ?8 WHERE id = ?1",
+		    v, 8, NULL, NULL, &why)) {
+		*existed = db_changes(s->db) > 0;
+		return true;
+	}
 	if (why.code == ERR_CONFLICT)
 		return err_set(err, ERR_CONFLICT, "there is a key named \"%s\" already", k->name);
 	return err_set(err, why.code, "%s", why.text);
@@ -78,7 +99,8 @@ static bool on_key(void *user, const struct db_row *r)
 		     !take_text(k.name, sizeof(k.name), db_get_text(r, 3)) ||
 		     manage < PERMISSION_NONE || manage > PERMISSION_WRITE ||
 		     completions < PERMISSION_NONE || completions > PERMISSION_WRITE ||
-		     drop < LLM_DROP_UNSET || drop > LLM_DROP_NONE;
+		     drop < LLM_DROP_UNSET || drop > LLM_DROP_NONE || db_get_int(r, 9) < 0 ||
+		     !take_text(k.labels, sizeof(k.labels), db_get_text(r, 10));
 	if (e->damaged)
 		return false;
 	k.manage = (enum permission)manage;
@@ -86,7 +108,39 @@ static bool on_key(void *user, const struct db_row *r)
 	k.created_ms = db_get_int(r, 6);
 	k.expires_ms = db_get_int(r, 7);
 	k.drop = (enum llm_drop)drop;
+	k.limit_nusd = db_get_int(r, 9);
 	return e->each(e->user, &k);
+}
+
+#define COLUMNS                                                                                    \
+	"id, public_id, sha256, name, manage, completions, created_ms, expires_ms, drop_params, "  \
+	"monthly_limit_nusd, labels"
+
+struct found_key {
+	struct key_row *out;
+	bool found;
+};
+
+static bool keep_key(void *user, const struct key_row *k)
+{
+	struct found_key *f = user;
+
+	*f->out = *k;
+	f->found = true;
+	return true;
+}
+
+bool key_find(
+	struct store *s, const struct id *id, struct key_row *out, bool *found, struct err *err)
+{
+	const struct db_value v[] = {db_blob(span_from(id->bytes, sizeof(id->bytes)))};
+	struct found_key f = {out, false};
+	struct each_key e = {.each = keep_key, .user = &f};
+
+	if (!db_run(s->db, "SELECT " COLUMNS " FROM key WHERE id = ?1", v, 1, on_key, &e, err))
+		return false;
+	*found = f.found;
+	return !e.damaged || err_set(err, ERR_CORRUPT, "a row of the table key is damaged");
 }
 
 bool key_each(struct store *s, bool (*each)(void *user, const struct key_row *k), void *user,
@@ -95,8 +149,7 @@ bool key_each(struct store *s, bool (*each)(void *user, const struct key_row *k)
 	struct each_key e = {.each = each, .user = user};
 
 	if (!db_run(s->db,
-		    "SELECT id, public_id, sha256, name, manage, completions, created_ms, "
-		    "expires_ms, drop_params FROM key "
+		    "SELECT " COLUMNS " FROM key "
 		    "ORDER BY created_ms, id",
 		    NULL, 0, on_key, &e, err))
 		return false;

@@ -79,7 +79,10 @@ bool request_put(struct store *s, const struct request_row *r, bool final, struc
 		db_int(u->reasoning), db_int(u->output_audio),
 		r->cost_nusd != COST_UNKNOWN ? db_int(r->cost_nusd) : db_null()};
 
-	return db_run(s->db, put_sql, v, sizeof(v) / sizeof(v[0]), NULL, NULL, err);
+	if (!db_run(s->db, put_sql, v, sizeof(v) / sizeof(v[0]), NULL, NULL, err))
+		return false;
+	/* A final row that was there already changed nothing, and is in the sums. */
+	return !final || db_changes(s->db) == 0 || usage_add(s, r, err);
 }
 
 struct each_request {
@@ -161,16 +164,47 @@ bool request_each(struct store *s, int64_t from_ms, int limit,
 	return !e.damaged || err_set(err, ERR_CORRUPT, "a row of the table request is damaged");
 }
 
+struct opened {
+	struct store *store;
+	struct err *err;
+};
+
+static bool on_open(void *user, const struct request_row *r, bool final)
+{
+	struct opened *o = user;
+
+	return usage_add(o->store, r, o->err);
+}
+
+/* What is about to become final belongs into the sums. */
+static bool each_open(struct store *s, struct err *err)
+{
+	struct opened o = {s, err};
+	struct each_request e = {.each = on_open, .user = &o};
+
+	return db_run(s->db, "SELECT " COLUMNS " FROM request WHERE final = 0", NULL, 0, on_request,
+		       &e, err) &&
+	       (!e.damaged || err_set(err, ERR_CORRUPT, "a row of the table request is damaged")) &&
+	       (err == NULL || err->code == ERR_OK);
+}
+
 bool request_close_open(struct store *s, int64_t *closed, struct err *err)
 {
 	const struct db_value v[] = {db_text(span_of(outcome_names[OUTCOME_CRASHED])),
 		db_text(span_of(basis_names[BASIS_CRASH]))};
 
-	if (!db_run(s->db, "UPDATE request SET final = 1, outcome = ?1, basis = ?2 WHERE final = 0",
-		    v, 2, NULL, NULL, err))
+	if (!store_begin(s, err))
 		return false;
-	*closed = db_changes(s->db);
-	return true;
+	if (each_open(s, err) &&
+		db_run(s->db,
+			"UPDATE request SET final = 1, outcome = ?1, basis = ?2 WHERE final = 0", v,
+			2, NULL, NULL, err)) {
+		*closed = db_changes(s->db);
+		if (store_commit(s, err))
+			return true;
+	}
+	store_rollback(s);
+	return false;
 }
 
 static bool on_sum(void *user, const struct db_row *r)

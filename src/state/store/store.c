@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/file.h>
 #include <time.h>
 #include "state/store/schema.h"
@@ -14,7 +15,8 @@
 #define LOCK_PAUSE_MS 20
 
 /* In order; a new version is a new file and a line here. */
-static const struct span *const schema[] = {&store_schema_0001, &store_schema_0002};
+static const struct span *const schema[] = {
+	&store_schema_0001, &store_schema_0002, &store_schema_0003};
 
 #define SCHEMA_VERSION (int)(sizeof(schema) / sizeof(schema[0]))
 
@@ -73,7 +75,8 @@ static bool migrate(struct store *s, const char *path, struct err *err)
 		ok = db_begin(s->db, &why) && step(s, path, &version, &why) &&
 		     db_commit(s->db, &why);
 		if (!ok)
-			db_rollback(s->db);
+			usage_forget(s);
+		db_rollback(s->db);
 	}
 	return ok || err_set(err, why.code, "%s%s%s", why.code == ERR_CONFIG ? "" : path,
 			     why.code == ERR_CONFIG ? "" : ": ", why.text);
@@ -99,10 +102,11 @@ bool store_open(struct store *s, struct sys *sys, const char *data_dir, struct e
 		return err_set(err, ERR_CONFIG, "data_dir is too long");
 	if (!sys_make_dir(sys, data_dir, err) || !make_private(sys, path, err))
 		return false;
+	s->batch = usage_batch_new();
+	if (s->batch == NULL)
+		return err_set(err, ERR_NO_MEMORY, NULL);
 	s->db = db_open_sqlite(path, true, err);
-	if (s->db == NULL)
-		return false;
-	if (migrate(s, path, err))
+	if (s->db != NULL && migrate(s, path, err))
 		return true;
 	store_close(s);
 	return false;
@@ -165,6 +169,8 @@ void store_close(struct store *s)
 {
 	db_close(s->db);
 	s->db = NULL;
+	free(s->batch);
+	s->batch = NULL;
 	if (s->locked)
 		s->sys->close(s->sys, s->lock_fd);
 	s->locked = false;
@@ -177,7 +183,7 @@ bool store_begin(struct store *s, struct err *err)
 
 bool store_commit(struct store *s, struct err *err)
 {
-	return db_commit(s->db, err);
+	return usage_flush(s, err) && db_commit(s->db, err);
 }
 
 void store_rollback(struct store *s)

@@ -14,10 +14,13 @@
 #include "meaning/llm/target.h"
 #include "meaning/llm/usage.h"
 
+struct usage_batch;
+
 struct store {
 	struct db *db;
 	struct sys *sys;
-	int lock_fd; /* store_open_alone's, when `locked` */
+	struct usage_batch *batch; /* sums of the transaction that is open */
+	int lock_fd;               /* store_open_alone's, when `locked` */
 	bool locked;
 };
 
@@ -38,6 +41,8 @@ enum permission { PERMISSION_NONE, PERMISSION_READ, PERMISSION_WRITE };
 const char *permission_name(enum permission p);
 bool permission_read(struct span text, enum permission *out);
 
+#define KEY_MAX_LABELS 2048
+
 /* A key as stored: never its text. */
 struct key_row {
 	struct id id;
@@ -45,13 +50,19 @@ struct key_row {
 	uint8_t sha256[32]; /* of the whole key text */
 	char name[129];
 	enum permission manage, completions;
-	int64_t created_ms, expires_ms; /* 0: does not expire */
-	enum llm_drop drop;             /* UNSET: as configured */
+	int64_t created_ms, expires_ms;  /* 0: does not expire */
+	enum llm_drop drop;              /* UNSET: as configured */
+	int64_t limit_nusd;              /* of a calendar month (UTC); 0: none */
+	char labels[KEY_MAX_LABELS + 1]; /* a JSON object of texts */
 };
 
 bool key_insert(
 	struct store *s, const struct key_row *k, struct err *err); /* same name: ERR_CONFLICT */
+/* All but id, public id and digest. *existed false: there is no such key. */
+bool key_update(struct store *s, const struct key_row *k, bool *existed, struct err *err);
 bool key_delete(struct store *s, const struct id *id, bool *existed, struct err *err);
+bool key_find(
+	struct store *s, const struct id *id, struct key_row *out, bool *found, struct err *err);
 /* In order of creation. Return false from `each` to stop. */
 bool key_each(struct store *s, bool (*each)(void *user, const struct key_row *k), void *user,
 	struct err *err);
@@ -111,6 +122,57 @@ struct request_sum {
 	struct llm_usage usage;
 };
 bool request_sum(struct store *s, struct request_sum *out, struct err *err);
+
+/*
+ * Usage: final requests summed by the hour. Written with their rows: request_put adds, store_commit
+ * writes.
+ */
+struct usage_sum {
+	int64_t requests, failed; /* failed: answered with a status from 400 on */
+	int64_t input, cache_read, cache_write, output, reasoning;
+	int64_t cost_nusd, unpriced; /* the sum of known costs; how many have none */
+};
+
+enum usage_resolution { USAGE_HOURS, USAGE_DAYS, USAGE_MONTHS };
+enum usage_group {
+	USAGE_BY_MODEL_ASKED,
+	USAGE_BY_MODEL_SERVED,
+	USAGE_BY_PROVIDER,
+	USAGE_BY_USER,
+	USAGE_BY_KEY,
+	USAGE_GROUP_COUNT
+};
+#define USAGE_MAX_GROUPS 4
+const char *usage_group_name(enum usage_group g); /* "model_used" */
+bool usage_group_read(struct span name, enum usage_group *out);
+
+struct usage_query {
+	const struct id *key_id; /* NULL: all keys */
+	int64_t from_ms, to_ms;  /* hours that begin in [from, to) */
+	enum usage_resolution resolution;
+	enum usage_group groups[USAGE_MAX_GROUPS];
+	int n_groups;
+};
+
+struct usage_row {
+	int64_t bucket_ms;
+	int64_t chat, embeddings, images, speech, transcriptions; /* requests by kind */
+	struct usage_sum sum;
+	struct span group[USAGE_MAX_GROUPS];
+};
+
+/* In order of time, within a bucket by cost. Return false from `each` to stop. */
+bool usage_each(struct store *s, const struct usage_query *q,
+	bool (*each)(void *user, const struct usage_row *r), void *user, struct err *err);
+/* What a key spent in requests that began at from_ms (a full hour) or later. */
+bool usage_spent(
+	struct store *s, const struct id *key_id, int64_t from_ms, int64_t *nusd, struct err *err);
+
+/* For this folder: one final row; what store_commit writes; what store_rollback forgets. */
+struct usage_batch *usage_batch_new(void);
+bool usage_add(struct store *s, const struct request_row *r, struct err *err);
+bool usage_flush(struct store *s, struct err *err);
+void usage_forget(struct store *s);
 
 /* How far a journal file was ingested; same transaction as its rows. */
 bool journal_mark_get(struct store *s, struct span file, int64_t *bytes, struct err *err);

@@ -121,6 +121,8 @@ static void edit_request(enum llm_op op, const struct llm_facts *facts,
 	const struct pass_edit *edit, struct json_edit *e)
 {
 	edit_common(facts, edit, e);
+	if (op == LLM_OP_MESSAGES)
+		edit_cap(edit, "max_tokens", e);
 	if (edit->body_version == NULL)
 		return;
 	json_edit_set(e, "anthropic_version", arena_printf(e->arena, "\"%s\"", edit->body_version));

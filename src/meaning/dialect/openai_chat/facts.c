@@ -66,6 +66,8 @@ bool openai_read_facts(enum llm_op op, yyjson_val *root, struct span text, struc
 		return false;
 	}
 	out.model_raw = json_place(root, text, picks[MODEL].value);
+	out.has_max_tokens = picks[MAX_TOKENS].value != NULL;
+	out.has_max_completion = picks[MAX_COMPLETION].value != NULL;
 	out.has_requesty = json_get(root, "requesty") != NULL;
 	*facts = out;
 	return true;
@@ -75,6 +77,14 @@ void openai_edit_request(enum llm_op op, const struct llm_facts *facts,
 	const struct pass_edit *edit, struct json_edit *e)
 {
 	edit_common(facts, edit, e);
+	if (op == LLM_OP_CHAT) {
+		bool old = facts->has_max_tokens || (edit->old_cap && !facts->has_max_completion);
+
+		if (old)
+			edit_cap(edit, "max_tokens", e);
+		if (!old || facts->has_max_completion)
+			edit_cap(edit, "max_completion_tokens", e);
+	}
 	if (op == LLM_OP_CHAT && facts->stream && edit->ask_usage && !facts->wants_usage)
 		json_edit_set(e, "stream_options.include_usage", SPAN("true"));
 }

@@ -49,6 +49,7 @@ static void edit_request(enum llm_op op, const struct llm_facts *facts,
 	const struct pass_edit *edit, struct json_edit *e)
 {
 	edit_common(facts, edit, e);
+	edit_cap(edit, "max_output_tokens", e);
 }
 
 static int status(const struct err *err)

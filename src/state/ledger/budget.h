@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * budget - what may still be spent: limits by calendar month (UTC), counted in memory.
+ *
+ * An exchange takes a hold before its provider is called, as much as its answer can cost at most,
+ * and settles it when the cost is known. settled + held of a scope is never above its limit, at any
+ * instant and from any number of threads: both are changed under one lock. What is held when the
+ * process dies is in the journal (exchange: the record before dispatch) and counts as spent after
+ * the restart. Amounts are nano-USD.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+#include "machine/base/err.h"
+#include "machine/base/id.h"
+
+struct budget;
+
+struct budget *budget_new(struct err *err);
+void budget_free(struct budget *b);
+
+/* A scope begins: what it may spend in a month (0: no limit) and has spent in the month of now_ms.
+ */
+bool budget_open(struct budget *b, const struct id *scope, int64_t limit_nusd, int64_t spent_nusd,
+	int64_t now_ms, struct err *err);
+void budget_close(
+	struct budget *b, const struct id *scope); /* holds that are left settle nowhere */
+void budget_limit(struct budget *b, const struct id *scope, int64_t limit_nusd);
+
+struct budget_state {
+	int64_t limit, settled, held; /* limit 0: none */
+	int64_t resets_ms;            /* when the month ends */
+};
+/* All 0 for a scope that is not open. */
+struct budget_state budget_look(struct budget *b, const struct id *scope, int64_t now_ms);
+
+struct budget_hold {
+	struct id scope;
+	int64_t amount;
+	int64_t month_ms; /* of its admission: a later month is not charged */
+	bool open;
+};
+
+/* Takes `amount`. false: it does not fit, and *state says how things stand. */
+bool budget_hold(struct budget *b, const struct id *scope, int64_t amount, int64_t now_ms,
+	struct budget_hold *out, struct budget_state *state);
+/* Ends a hold: `spent` counts instead of it, also when it is more. Once; then it is not open. */
+void budget_settle(struct budget *b, struct budget_hold *hold, int64_t spent);
+/* Spent without a hold: of scopes that had no limit. */
+void budget_spend(struct budget *b, const struct id *scope, int64_t amount, int64_t now_ms);
+
+/* The first instant of the month (UTC) of `wall_ms`, and of the next one. */
+int64_t budget_month(int64_t wall_ms, int64_t *next_ms);

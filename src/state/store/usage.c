@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <stdlib.h>
+#include "state/store/store.h"
+
+#define HOUR_MS 3600000
+#define MAX_SUMS 64
+#define MAX_TEXT 256
+
+/* What is the same for all requests of one sum. */
+struct place {
+	int64_t hour_ms;
+	struct id key_id;
+	struct span op, model_asked, provider, model_served, user_id;
+};
+
+struct sum {
+	struct place place; /* spans into texts */
+	char texts[5 * MAX_TEXT];
+	struct usage_sum v;
+};
+
+/* Requests of one batch differ in few of these: they are summed here, and written once. */
+struct usage_batch {
+	int n, last;
+	struct sum sums[MAX_SUMS];
+};
+
+struct usage_batch *usage_batch_new(void)
+{
+	return calloc(1, sizeof(struct usage_batch));
+}
+
+static struct span cut(struct span s)
+{
+	return span_head(s, s.n < MAX_TEXT ? s.n : MAX_TEXT);
+}
+
+static struct place place_of(const struct request_row *r)
+{
+	return (struct place){.hour_ms = r->started_ms / HOUR_MS * HOUR_MS,
+		.key_id = r->key_id,
+		.op = cut(r->op),
+		.model_asked = cut(r->model_asked),
+		.provider = cut(r->provider),
+		.model_served = cut(r->model_served),
+		.user_id = cut(r->user_id)};
+}
+
+static bool is_same(const struct place *a, const struct place *b)
+{
+	return a->hour_ms == b->hour_ms && memcmp(&a->key_id, &b->key_id, sizeof(a->key_id)) == 0 &&
+	       span_eq(a->op, b->op) && span_eq(a->model_asked, b->model_asked) &&
+	       span_eq(a->provider, b->provider) && span_eq(a->model_served, b->model_served) &&
+	       span_eq(a->user_id, b->user_id);
+}
+
+static struct span keep(struct sum *s, int at, struct span text)
+{
+	char *to = s->texts + (size_t)at * MAX_TEXT;
+
+	memcpy(to, text.n > 0 ? text.p : "", text.n);
+	return span_from(to, text.n);
+}
+
+static struct sum *begin(struct usage_batch *b, const struct place *p)
+{
+	struct sum *s = &b->sums[b->n];
+
+	s->place = (struct place){.hour_ms = p->hour_ms,
+		.key_id = p->key_id,
+		.op = keep(s, 0, p->op),
+		.model_asked = keep(s, 1, p->model_asked),
+		.provider = keep(s, 2, p->provider),
+		.model_served = keep(s, 3, p->model_served),
+		.user_id = keep(s, 4, p->user_id)};
+	s->v = (struct usage_sum){0};
+	b->last = b->n++;
+	return s;
+}
+
+static struct sum *find(struct usage_batch *b, const struct place *p)
+{
+	if (b->n > 0 && is_same(&b->sums[b->last].place, p))
+		return &b->sums[b->last];
+	for (int i = 0; i < b->n; i++)
+		if (is_same(&b->sums[i].place, p)) {
+			b->last = i;
+			return &b->sums[i];
+		}
+	return NULL;
+}
+
+static bool write_sum(struct store *store, const struct sum *s, struct err *err)
+{
+	const struct place *p = &s->place;
+	const struct usage_sum *u = &s->v;
+	const struct db_value v[] = {db_int(p->hour_ms),
+		db_blob(span_from(p->key_id.bytes, sizeof(p->key_id.bytes))), db_text(p->op),
+		db_text(p->model_asked), db_text(p->provider), db_text(p->model_served),
+		db_text(p->user_id), db_int(u->requests), db_int(u->failed), db_int(u->input),
+		db_int(u->cache_read), db_int(u->cache_write), db_int(u->output),
+		db_int(u->reasoning), db_int(u->cost_nusd), db_int(u->unpriced)};
+
+	return db_run(store->db,
+		"INSERT INTO usage_hour VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, "
+		"?13, ?14, ?15, ?16) ON CONFLICT (hour_ms, key_id, op, model_asked, provider, "
+		"model_served, user_id) DO UPDATE SET requests = requests + ?8, "
+		"failed = failed + ?9, input = input + ?10, cache_read = cache_read + ?11, "
+		"cache_write = cache_write + ?12, output = output + ?13, "
+		"reasoning = reasoning + ?14, cost_nusd = cost_nusd + ?15, "
+		"unpriced = unpriced + ?16",
+		v, sizeof(v) / sizeof(v[0]), NULL, NULL, err);
+}
+
+bool usage_flush(struct store *s, struct err *err)
+{
+	struct usage_batch *b = s->batch;
+	bool ok = true;
+
+	for (int i = 0; ok && i < b->n; i++)
+		ok = write_sum(s, &b->sums[i], err);
+	b->n = 0;
+	return ok;
+}
+
+void usage_forget(struct store *s)
+{
+	s->batch->n = 0;
+}
+
+bool usage_add(struct store *s, const struct request_row *r, struct err *err)
+{
+	struct place p = place_of(r);
+	struct sum *sum = find(s->batch, &p);
+
+	if (sum == NULL && s->batch->n == MAX_SUMS && !usage_flush(s, err))
+		return false;
+	if (sum == NULL)
+		sum = begin(s->batch, &p);
+	sum->v.requests++;
+	sum->v.failed += r->status >= 400;
+	sum->v.input += llm_usage_input(&r->usage);
+	sum->v.cache_read += r->usage.cache_read;
+	sum->v.cache_write += r->usage.cache_write_5m + r->usage.cache_write_1h;
+	sum->v.output += r->usage.output;
+	sum->v.reasoning += r->usage.reasoning;
+	if (r->cost_nusd == COST_UNKNOWN)
+		sum->v.unpriced++;
+	else
+		sum->v.cost_nusd += r->cost_nusd;
+	return true;
+}
+
+/* ---- reading ---- */
+
+static bool on_spent(void *user, const struct db_row *r)
+{
+	*(int64_t *)user = db_get_int(r, 0);
+	return true;
+}
+
+bool usage_spent(
+	struct store *s, const struct id *key_id, int64_t from_ms, int64_t *nusd, struct err *err)
+{
+	const struct db_value v[] = {
+		db_int(from_ms), db_blob(span_from(key_id->bytes, sizeof(key_id->bytes)))};
+
+	*nusd = 0;
+	return db_run(s->db,
+		"SELECT coalesce(sum(cost_nusd), 0) FROM usage_hour WHERE hour_ms >= ?1 AND key_id "
+		"= ?2",
+		v, 2, on_spent, nusd, err);
+}
+
+/* The columns that usage can be grouped by, and how they are called outside. */
+static const struct {
+	const char *name, *sql;
+} groups[USAGE_GROUP_COUNT] = {[USAGE_BY_MODEL_ASKED] = {"model_requested", "model_asked"},
+	[USAGE_BY_MODEL_SERVED] = {"model_used", "provider || '/' || model_served"},
+	[USAGE_BY_PROVIDER] = {"provider_used", "provider"},
+	[USAGE_BY_USER] = {"user_id", "user_id"},
+	[USAGE_BY_KEY] = {"api_key_id", "lower(hex(key_id))"}};
+
+const char *usage_group_name(enum usage_group g)
+{
+	return groups[g].name;
+}
+
+bool usage_group_read(struct span name, enum usage_group *out)
+{
+	for (int i = 0; i < USAGE_GROUP_COUNT; i++)
+		if (span_is(name, groups[i].name)) {
+			*out = (enum usage_group)i;
+			return true;
+		}
+	return false;
+}
+
+static const char *const buckets[] = {[USAGE_HOURS] = "hour_ms",
+	[USAGE_DAYS] = "hour_ms / 86400000 * 86400000",
+	[USAGE_MONTHS] = "CAST(strftime('%s', hour_ms / 1000, 'unixepoch', 'start of month') AS "
+			 "INTEGER) * 1000"};
+
+struct each_sum {
+	bool (*each)(void *user, const struct usage_row *r);
+	void *user;
+};
+
+static bool on_sum(void *user, const struct db_row *r)
+{
+	struct each_sum *e = user;
+	struct usage_row row = {.bucket_ms = db_get_int(r, 0),
+		.chat = db_get_int(r, 1),
+		.embeddings = db_get_int(r, 2),
+		.images = db_get_int(r, 3),
+		.speech = db_get_int(r, 4),
+		.transcriptions = db_get_int(r, 5)};
+
+	row.sum = (struct usage_sum){.requests = db_get_int(r, 6),
+		.failed = db_get_int(r, 7),
+		.input = db_get_int(r, 8),
+		.cache_read = db_get_int(r, 9),
+		.cache_write = db_get_int(r, 10),
+		.output = db_get_int(r, 11),
+		.reasoning = db_get_int(r, 12),
+		.cost_nusd = db_get_int(r, 13),
+		.unpriced = db_get_int(r, 14)};
+	for (int i = 0; i < USAGE_MAX_GROUPS; i++)
+		row.group[i] = db_get_text(r, 15 + i);
+	return e->each(e->user, &row);
+}
+
+bool usage_each(struct store *s, const struct usage_query *q,
+	bool (*each)(void *user, const struct usage_row *r), void *user, struct err *err)
+{
+	struct each_sum e = {each, user};
+	const struct db_value v[] = {db_int(q->from_ms), db_int(q->to_ms),
+		q->key_id != NULL ? db_blob(span_from(q->key_id->bytes, sizeof(q->key_id->bytes)))
+				  : db_null()};
+	char columns[USAGE_MAX_GROUPS][64], sql[2048];
+
+	for (int i = 0; i < USAGE_MAX_GROUPS; i++)
+		snprintf(columns[i], sizeof(columns[i]), "%s",
+			i < q->n_groups ? groups[q->groups[i]].sql : "''");
+	snprintf(sql, sizeof(sql),
+		"SELECT %s, sum(CASE WHEN op IN ('chat', 'messages', 'responses') THEN requests "
+		"ELSE 0 END), sum(CASE op WHEN 'embeddings' THEN requests ELSE 0 END), "
+		"sum(CASE WHEN op IN ('images', 'image_edits') THEN requests ELSE 0 END), "
+		"sum(CASE op WHEN 'speech' THEN requests ELSE 0 END), "
+		"sum(CASE WHEN op IN ('transcriptions', 'translations') THEN requests ELSE 0 END), "
+		"sum(requests), sum(failed), sum(input), sum(cache_read), sum(cache_write), "
+		"sum(output), sum(reasoning), sum(cost_nusd), sum(unpriced), %s, %s, %s, %s "
+		"FROM usage_hour WHERE hour_ms >= ?1 AND hour_ms < ?2 AND (?3 IS NULL OR key_id = "
+		"?3) AND op <> 'count_tokens' GROUP BY 1, 16, 17, 18, 19 ORDER BY 1, 14 DESC",
+		buckets[q->resolution], columns[0], columns[1], columns[2], columns[3]);
+	return db_run(s->db, sql, v, 3, on_sum, &e, err);
+}
