@@ -78,13 +78,14 @@ void budget_free(struct budget *b)
 
 /* ---- the table; all below with the lock held ---- */
 
-/* The end of an id is random. */
+/* An id has random bits, but not everywhere: a product carries each of them to the top ones. */
 static size_t place_of(const struct id *scope, size_t n_slots)
 {
-	uint64_t h;
+	uint64_t half[2];
 
-	memcpy(&h, scope->bytes + sizeof(scope->bytes) - sizeof(h), sizeof(h));
-	return (size_t)h & (n_slots - 1);
+	memcpy(half, scope->bytes, sizeof(half));
+	half[0] = (half[0] ^ (half[1] << 32 | half[1] >> 32)) * 0x9e3779b97f4a7c15u;
+	return (size_t)((half[0] ^ half[0] >> 32) * 0x9e3779b97f4a7c15u >> 32) & (n_slots - 1);
 }
 
 /* The scope's slot, or the free one where it would stand. */
