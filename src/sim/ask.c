@@ -165,6 +165,8 @@ static void read_chat(struct ask *a, yyjson_val *root)
 		fail_set(&a->fail, 400, NULL, "stream_options",
 			"The 'stream_options' parameter is only allowed when 'stream' is enabled.");
 	read_tools(a, root);
+	v = yyjson_obj_get(root, "response_format");
+	a->schema = yyjson_obj_get(yyjson_obj_get(v, "json_schema"), "schema");
 }
 
 static void read_messages(struct ask *a, yyjson_val *root)
@@ -192,6 +194,8 @@ static void read_messages(struct ask *a, yyjson_val *root)
 	v = yyjson_obj_get(yyjson_obj_get(root, "thinking"), "type");
 	a->thinking = yyjson_equals_str(v, "enabled") || yyjson_equals_str(v, "adaptive");
 	read_tools(a, root);
+	v = yyjson_obj_get(yyjson_obj_get(root, "output_config"), "format");
+	a->schema = yyjson_obj_get(v, "schema");
 }
 
 /* ---- Responses ---- */
@@ -245,6 +249,8 @@ static void read_responses(struct ask *a, yyjson_val *root)
 		a->tool_forced = true;
 		a->tool_name = str(yyjson_obj_get(choice, "name"));
 	}
+	a->schema =
+		yyjson_obj_get(yyjson_obj_get(yyjson_obj_get(root, "text"), "format"), "schema");
 	effort = yyjson_obj_get(yyjson_obj_get(root, "reasoning"), "effort");
 	a->thinking = yyjson_is_str(effort) && !yyjson_equals_str(effort, "none");
 }
@@ -316,6 +322,9 @@ static void read_generate(struct ask *a, yyjson_val *root)
 		take_contents(a, contents);
 	read_max(a, config, "maxOutputTokens");
 	a->thinking = yyjson_get_bool(either(thinking, "includeThoughts", "include_thoughts"));
+	a->schema = either(config, "responseJsonSchema", "response_json_schema");
+	if (a->schema == NULL)
+		a->schema = either(config, "responseSchema", "response_schema");
 	read_function_calling(a, root);
 }
 
@@ -375,7 +384,7 @@ static bool asks_reasoning(yyjson_val *more)
 
 static void read_converse(struct ask *a, yyjson_val *root)
 {
-	yyjson_val *messages = yyjson_obj_get(root, "messages");
+	yyjson_val *messages = yyjson_obj_get(root, "messages"), *v;
 
 	take_content(a, yyjson_obj_get(root, "system"), 0);
 	if (yyjson_arr_size(messages) == 0)
@@ -387,6 +396,9 @@ static void read_converse(struct ask *a, yyjson_val *root)
 	read_max(a, yyjson_obj_get(root, "inferenceConfig"), "maxTokens");
 	read_tool_config(a, yyjson_obj_get(root, "toolConfig"));
 	a->thinking = asks_reasoning(yyjson_obj_get(root, "additionalModelRequestFields"));
+	v = yyjson_obj_get(yyjson_obj_get(root, "outputConfig"), "textFormat");
+	v = yyjson_obj_get(yyjson_obj_get(v, "structure"), "jsonSchema");
+	a->schema = yyjson_obj_get(v, "schema");
 }
 
 static void read_embed(struct ask *a, yyjson_val *root)
@@ -597,6 +609,23 @@ static void write_value(
 void ask_tool_args(const struct ask_tool *t, uint64_t seed, struct buf *out)
 {
 	write_object(t->schema, seed, 0, out);
+}
+
+bool ask_document(const struct ask *a, struct buf *out)
+{
+	struct err err = {0};
+	yyjson_doc *doc;
+
+	if (!yyjson_is_str(a->schema)) {
+		if (a->schema != NULL)
+			write_object(a->schema, a->seed, 0, out);
+		return a->schema != NULL;
+	}
+	doc = json_read(NULL, str(a->schema), &err);
+	if (doc != NULL)
+		write_object(yyjson_doc_get_root(doc), a->seed, 0, out);
+	json_free(doc);
+	return doc != NULL;
 }
 
 static struct ask_input input_of(yyjson_val *v)

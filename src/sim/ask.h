@@ -56,6 +56,7 @@ struct ask {
 	yyjson_val *tools;     /* array or NULL */
 	bool tool_forced, tool_none;
 	struct span tool_name; /* the one tool that was chosen, or {NULL, 0} */
+	yyjson_val *schema;    /* the answer must be JSON of it (Converse: a text of JSON), or NULL */
 	yyjson_val *input;     /* embeddings */
 	unsigned dimensions;
 	struct fail fail;
@@ -84,6 +85,9 @@ int ask_tools(const struct ask *a, const struct script *s, struct span user_text
 	struct ask_tool out[ASK_MAX_TOOLS]);
 /* Arguments that fit the schema's required and other properties, from the seed. */
 void ask_tool_args(const struct ask_tool *t, uint64_t seed, struct buf *out);
+
+/* The JSON answer that was asked for, from the seed; false: none was, or its schema is no JSON. */
+bool ask_document(const struct ask *a, struct buf *out);
 
 /* Embedding inputs: how many, and each one's hash and tokens. */
 struct ask_input {

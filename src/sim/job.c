@@ -15,7 +15,9 @@ struct job_plan {
 	struct ask_input inputs[ASK_MAX_INPUTS];
 	size_t tool_at[ASK_MAX_TOOLS][4];
 	int n_tools, n_inputs;
-	size_t model_bytes, user_bytes;
+	size_t model_bytes;
+	bool has_fixed; /* the answer's text is not made of words: */
+	size_t fixed_at, fixed_end;
 };
 
 static void plan_tools(
@@ -35,23 +37,36 @@ static void plan_tools(
 	}
 }
 
+static void plan_fixed(struct job_plan *p, size_t at, size_t end)
+{
+	p->has_fixed = true;
+	p->fixed_at = at;
+	p->fixed_end = end;
+}
+
 static void plan_make(
 	struct job_plan *p, const struct ask *a, const struct script *s, struct buf *b)
 {
+	bool echo = span_is(a->model, "echo") || span_ends(a->model, SPAN("/echo"));
+	size_t at;
+
 	p->n_tools = p->n_inputs = 0;
-	p->user_bytes = 0;
+	p->has_fixed = false;
 	buf_clear(b);
 	text_json_string(b, a->model.p != NULL ? a->model : SPAN(""));
 	p->model_bytes = b->n;
 	if (a->fail.status != 0)
 		return;
 	/* The user's text is needed by echo, and to see whether it asks for a tool. */
-	if (span_is(a->model, "echo") || span_ends(a->model, SPAN("/echo")) || a->tools != NULL) {
+	if (echo || a->tools != NULL)
 		ask_user_text(a, b);
-		p->user_bytes = b->n - p->model_bytes;
-	}
+	if (echo)
+		plan_fixed(p, p->model_bytes, b->n);
 	if (a->tools != NULL)
 		plan_tools(p, a, s, b);
+	at = b->n;
+	if (!echo && ask_document(a, b))
+		plan_fixed(p, at, b->n);
 	if (a->op == OP_EMBED)
 		p->n_inputs = ask_inputs(a, p->inputs);
 }
@@ -90,14 +105,15 @@ static struct job *allocate(const struct job_plan *p, const struct ask *a, const
 		j->tools[i] = (struct job_tool){span_from(at + t[0], t[1] - t[0]),
 			span_from(at + t[1], t[2] - t[1]), span_from(at + t[2], t[3] - t[2])};
 	}
-	j->text.fixed = span_from(at + p->model_bytes, p->user_bytes);
+	if (p->has_fixed)
+		j->text.fixed = span_from(at + p->fixed_at, p->fixed_end - p->fixed_at);
 	return j;
 }
 
 static void make_text(struct job *j, const struct ask *a)
 {
 	const struct script *s = j->script;
-	struct span user = j->text.fixed;
+	struct span fixed = j->text.fixed;
 	uint64_t events = (uint64_t)script_num(s, OPT_EVENTS, 0);
 	uint64_t pieces = j->stream ? events : 1; /* counting words takes time */
 	bool scripted =
@@ -105,13 +121,13 @@ static void make_text(struct job *j, const struct ask *a)
 
 	if (script_has(s, OPT_BYTES))
 		answer_text_bytes(&j->text, a->seed, (uint64_t)script_num(s, OPT_BYTES, 1), pieces);
-	else if (scripted || !(span_is(a->model, "echo") || span_ends(a->model, SPAN("/echo"))))
+	else if (scripted || fixed.p == NULL)
 		answer_text_words(&j->text, a->seed,
 			(uint64_t)script_num(
 				s, OPT_WORDS, events > 0 ? (int64_t)events : USUAL_WORDS),
 			script_has(s, OPT_WORDS) ? events : 0);
 	else
-		answer_text_fixed(&j->text, user, 0);
+		answer_text_fixed(&j->text, fixed, 0);
 	if (a->max_tokens > 0 && (!scripted || script_is(s, OPT_CAP)))
 		j->capped = answer_text_cap(&j->text, (uint64_t)a->max_tokens * 4);
 	j->big_bytes = script_num(s, OPT_BIG_EVENT, 0);

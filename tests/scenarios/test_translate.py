@@ -369,10 +369,34 @@ def test_a_schema_makes_json(world, client, provider, stream):
     """Structured output is JSON of the schema in the text, however the provider is asked for it."""
     answer, found = world.ask(client, provider, "", stream, schema=True)
     assert answer.status_code == 200, answer.text
-    if provider == "anthropic" and client != "messages":
-        document = json.loads(found.text)
-        assert set(document) == {"city", "days"}
+    document = json.loads(found.text)
+    assert set(document) == {"city", "days"} and isinstance(document["days"], int)
     assert not found.calls and found.stop == CLIENTS[client].stops["end"]
+
+
+NATIVE = {"anthropic": "claude-haiku-4-5", "bedrock": "anthropic.claude-haiku-4-5-20251001-v1:0"}
+
+
+@pytest.mark.parametrize("client,provider,stream",
+                         [p for p in PAIRS if p[1] in NATIVE and (p[0], p[1]) != ("messages", "anthropic")])
+def test_a_model_that_enforces_schemas_is_asked_natively(world, client, provider, stream):
+    """No tool stands in for what the model can do, and what it cannot enforce is a tool as before."""
+    c = CLIENTS[client]
+    body = c.body(f"{provider}/{NATIVE[provider]}", stream=stream, schema=True)
+    answer = world.gateway.post(c.path, body)
+    assert answer.status_code == 200, answer.text
+    sent = world.received()
+    assert "tools" not in sent and "toolConfig" not in sent
+    if provider == "anthropic":
+        assert sent["output_config"] == {"format": {"type": "json_schema", "schema": SCHEMA}}
+    else:
+        schema = sent["outputConfig"]["textFormat"]["structure"]["jsonSchema"]["schema"]
+        assert sent["outputConfig"]["textFormat"]["type"] == "json_schema" and json.loads(schema) == SCHEMA
+    found = c.stream(answer.content) if stream else c.plain(answer.json())
+    assert set(json.loads(found.text)) == {"city", "days"} and found.stop == c.stops["end"]
+    body = json.loads(json.dumps(body).replace('"additionalProperties": false', '"additionalProperties": {"type": "string"}'))
+    assert world.gateway.post(c.path, body).status_code == 200
+    assert "respond_json" in json.dumps(world.received())
 
 
 @pytest.mark.parametrize("client,provider,stream", PAIRS)

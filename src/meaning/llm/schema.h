@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * schema - answers that must be JSON of a schema, from models that have no way of their own to it.
+ * schema - answers that must be JSON of a schema: asked for natively where the model can, else as a
+ * tool that it has to call.
  */
 #include "meaning/llm/target.h"
 
@@ -12,6 +13,14 @@
  */
 struct span llm_schema_tool(
 	const struct llm_request *q, const struct llm_target *t, enum llm_op op);
+
+/*
+ * The schema in the part of JSON Schema that Anthropic and Bedrock enforce ("Structured outputs" of
+ * their guides): limits of numbers, lengths and patterns are taken out and said in the node's
+ * description. false: the schema has no equal there (a map, a recursion, ...), and `b`, which may
+ * be NULL to find out only, holds rubbish.
+ */
+bool llm_schema_enforced(struct buf *b, yyjson_val *schema);
 
 /* What a model without a JSON mode is told at the end of its system prompt. */
 extern const char llm_json_instruction[];

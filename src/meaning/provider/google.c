@@ -46,6 +46,7 @@ static void vertex_adapt(enum llm_op op, struct span model, struct llm_quirks *q
 		q->vertex = true;
 	} else if (op == LLM_OP_MESSAGES || op == LLM_OP_COUNT_TOKENS) {
 		q->body_version = "vertex-2023-10-16";
+		q->schema = LLM_SCHEMA_TOOL; /* takes no output_config.format */
 		q->no_url_images = q->no_url_documents = true;
 	} else {
 		q->max_tokens = q->no_developer = q->no_store = q->no_metadata = true;

@@ -675,19 +675,32 @@ static void plan_thinking(struct out *o)
 
 static void put_thinking_config(struct out *o)
 {
-	enum llm_effort e = llm_wanted_effort(&o->q->reasoning);
-
 	if (!o->thinks)
 		return;
 	json_put_open(o->b, "thinking", '{');
-	if (is_adaptive(o)) {
-		json_put_cstr(o->b, "type", "adaptive");
-		buf_append_char(o->b, '}');
-		json_put_open(o->b, "output_config", '{');
-		json_put_cstr(o->b, "effort", e < LLM_EFFORT_LOW ? "low" : llm_effort_name(e));
-	} else {
-		json_put_cstr(o->b, "type", "enabled");
+	json_put_cstr(o->b, "type", is_adaptive(o) ? "adaptive" : "enabled");
+	if (!is_adaptive(o))
 		json_put_int(o->b, "budget_tokens", o->budget);
+	buf_append_char(o->b, '}');
+}
+
+static void put_output_config(struct out *o)
+{
+	enum llm_effort e = llm_wanted_effort(&o->q->reasoning);
+	bool effort = o->thinks && is_adaptive(o);
+	bool schema = o->q->format.kind == LLM_FORMAT_SCHEMA && o->schema_tool.n == 0;
+
+	if (!effort && !schema)
+		return;
+	json_put_open(o->b, "output_config", '{');
+	if (effort)
+		json_put_cstr(o->b, "effort", e < LLM_EFFORT_LOW ? "low" : llm_effort_name(e));
+	if (schema) {
+		json_put_open(o->b, "format", '{');
+		json_put_cstr(o->b, "type", "json_schema");
+		json_put_key(o->b, "schema");
+		llm_schema_enforced(o->b, o->q->format.schema);
+		buf_append_char(o->b, '}');
 	}
 	buf_append_char(o->b, '}');
 }
@@ -835,6 +848,7 @@ bool anthropic_write_request(const struct llm_request *q, const struct llm_targe
 	put_stops(&o);
 	put_choice(&o);
 	put_thinking_config(&o);
+	put_output_config(&o);
 	put_user(&o);
 	if (q->stream)
 		json_put_bool(b, "stream", true);

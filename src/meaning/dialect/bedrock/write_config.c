@@ -5,8 +5,10 @@
 #include "meaning/dialect/read.h"
 #include "meaning/llm/names.h"
 #include "meaning/llm/reasoning.h"
+#include "meaning/llm/schema.h"
 
 #define MAX_METADATA 16
+#define MAX_SCHEMA_BYTES (4u << 20)
 #define MAX_METADATA_BYTES 256
 
 /* ---- inferenceConfig ---- */
@@ -252,6 +254,27 @@ static void put_metadata(struct bedrock_writer *w)
 		buf_append_char(w->out, '}');
 }
 
+/* The schema is a JSON text in a string here. */
+static void put_format(struct bedrock_writer *w)
+{
+	const struct llm_format *f = &w->q->format;
+	struct buf schema;
+
+	if (f->kind != LLM_FORMAT_SCHEMA || w->schema_tool.n > 0)
+		return;
+	buf_init(&schema, MAX_SCHEMA_BYTES);
+	llm_schema_enforced(&schema, f->schema);
+	w->out->failed |= schema.failed;
+	json_put_raw(w->out, "outputConfig",
+		SPAN("{\"textFormat\":{\"type\":\"json_schema\",\"structure\":{\"jsonSchema\":{"));
+	json_put_str(w->out, "name", f->name.n > 0 ? f->name : SPAN("answer"));
+	if (f->description.n > 0)
+		json_put_str(w->out, "description", f->description);
+	json_put_str(w->out, "schema", buf_span(&schema));
+	buf_append_cstr(w->out, "}}}}");
+	buf_done(&schema);
+}
+
 static void put_tier(struct bedrock_writer *w)
 {
 	struct span tier = w->q->service_tier;
@@ -331,6 +354,7 @@ bool bedrock_put_inference(struct bedrock_writer *w)
 				     : SPAN("[\"/stop_sequence\"]"));
 	if (!put_additional(w))
 		return false;
+	put_format(w);
 	put_metadata(w);
 	put_tier(w);
 	return true;
