@@ -56,8 +56,8 @@ struct ask {
 	yyjson_val *tools;     /* array or NULL */
 	bool tool_forced, tool_none;
 	struct span tool_name; /* the one tool that was chosen, or {NULL, 0} */
-	yyjson_val *schema;    /* the answer must be JSON of it (Converse: a text of JSON), or NULL */
-	yyjson_val *input;     /* embeddings */
+	yyjson_val *schema; /* the answer must be JSON of it (Converse: a text of JSON), or NULL */
+	yyjson_val *input;  /* embeddings */
 	unsigned dimensions;
 	struct fail fail;
 };
