@@ -85,6 +85,9 @@ bool translate_read(struct exchange *x)
 		.quirks = &x->quirks,
 		.drop = x->who.drop,
 		.auto_cache = x->meta.has_auto_cache ? x->meta.auto_cache : is_agent(x)};
+	if (x->op == LLM_OP_CONVERSE)
+		t->target.betas = provider_betas(x->provider->setup.type->claude,
+			http_field(request_head(x->request), "anthropic-beta"), &t->arena);
 	if (t->target.drop == LLM_DROP_UNSET)
 		llm_drop_read(span_of(x->snapshot->conf->drop_params), &t->target.drop);
 	x->translation = t;

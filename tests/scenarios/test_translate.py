@@ -516,3 +516,13 @@ def test_pieces_of_one_format_alone_are_named_when_they_go(world):
     named = set(answer.headers["x-sluice-warnings"].replace(" ", "").split(","))
     assert {"dropped:native_block", "dropped:search_history"} <= named
     assert "ci_1" not in json.dumps(world.received())
+
+
+def test_betas_that_bedrock_knows_stand_in_the_body(world):
+    """Bedrock takes Anthropic's betas as a member, and refuses a request that names one it does not know."""
+    body = Messages.body("bedrock/" + NATIVE["bedrock"])
+    headers = dict(world.gateway.headers(), **{"anthropic-beta": "claude-code-20250219, context-1m-2025-08-07"})
+    assert world.gateway.post("/v1/messages", body, headers=headers).status_code == 200
+    assert world.received()["additionalModelRequestFields"]["anthropic_beta"] == ["context-1m-2025-08-07"]
+    assert world.gateway.post("/v1/messages", Messages.body("bedrock/m"), headers=headers).status_code == 200
+    assert "anthropic_beta" not in json.dumps(world.received()), "no other model has them"

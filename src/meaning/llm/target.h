@@ -62,7 +62,7 @@ struct llm_quirks {
 	bool no_sampling; /* temperature and its kin are refused */
 
 	/* Anthropic's format elsewhere. */
-	bool no_betas, no_server_tools;
+	bool no_server_tools;
 	/* The version stands in the body and the model does not (Vertex); NULL: as documented. */
 	const char *body_version;
 	/* Gemini's. */
@@ -85,7 +85,8 @@ struct llm_target {
 	const struct llm_model *facts; /* NULL: not in the catalogue */
 	const struct llm_quirks *quirks;
 	enum llm_drop drop;
-	bool auto_cache; /* set marks where the client set none */
+	bool auto_cache;   /* set marks where the client set none */
+	struct span betas; /* of Anthropic's API, that the client named and this host knows: a,b */
 };
 
 #define LLM_MAX_NOTES 24

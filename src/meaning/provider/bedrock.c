@@ -27,6 +27,5 @@ const struct provider_type provider_bedrock = {.name = "bedrock",
 	.claude = CLAUDE_BEDROCK,
 	.quirks = {.no_url_images = true,
 		.no_url_documents = true,
-		.no_betas = true,
 		.no_server_tools = true},
 	.finish_ends = true};

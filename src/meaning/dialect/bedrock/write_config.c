@@ -189,6 +189,19 @@ static void put_parallel(struct bedrock_writer *w)
 		SPAN("{\"type\":\"auto\",\"disable_parallel_tool_use\":true}"));
 }
 
+/* What stands in a header field elsewhere. */
+static void put_betas(struct bedrock_writer *w)
+{
+	struct span list = w->t->betas;
+
+	if (list.n == 0 || w->model.family != BEDROCK_CLAUDE)
+		return;
+	json_put_open(w->out, "anthropic_beta", '[');
+	while (list.n > 0)
+		json_put_str(w->out, NULL, span_cut(&list, ','));
+	buf_append_char(w->out, ']');
+}
+
 static bool put_additional(struct bedrock_writer *w)
 {
 	size_t outside = w->out->n, before;
@@ -199,6 +212,7 @@ static bool put_additional(struct bedrock_writer *w)
 		return false;
 	put_thinking(w);
 	put_parallel(w);
+	put_betas(w);
 	if (w->out->n == before && !w->out->failed)
 		w->out->n = outside;
 	else
