@@ -15,8 +15,7 @@ const struct provider_type provider_anthropic = {.name = "anthropic",
 	.catalog_prefix = "anthropic/",
 	.auth = PROVIDER_AUTH_X_API_KEY,
 	.messages_auth = PROVIDER_AUTH_X_API_KEY,
-	.claude = CLAUDE_ANTHROPIC,
-	.finish_ends = true};
+	.claude = CLAUDE_ANTHROPIC};
 
 /* `sluice sim`: everything it answers, in the format of the question. */
 static const struct provider_path sim_paths[] = {
@@ -35,5 +34,4 @@ const struct provider_type provider_sim = {.name = "sim",
 	.auth = PROVIDER_AUTH_BEARER,
 	.messages_auth = PROVIDER_AUTH_X_API_KEY,
 	.claude = CLAUDE_ANTHROPIC,
-	.finish_ends = true,
 	.scripted = true};

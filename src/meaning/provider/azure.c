@@ -68,5 +68,4 @@ const struct provider_type provider_azure = {.name = "azure",
 	.auth = PROVIDER_AUTH_API_KEY,
 	.messages_auth = PROVIDER_AUTH_X_API_KEY,
 	.claude = CLAUDE_AZURE,
-	.adapt = adapt,
-	.finish_ends = true};
+	.adapt = adapt};

@@ -25,7 +25,4 @@ const struct provider_type provider_bedrock = {.name = "bedrock",
 	.catalog_prefix = "bedrock/",
 	.auth = PROVIDER_AUTH_SIGV4,
 	.claude = CLAUDE_BEDROCK,
-	.quirks = {.no_url_images = true,
-		.no_url_documents = true,
-		.no_server_tools = true},
-	.finish_ends = true};
+	.quirks = {.no_url_images = true, .no_url_documents = true, .no_server_tools = true}};

@@ -76,8 +76,7 @@ const struct provider_type provider_mistral = {.name = "mistral",
 	.catalog_prefix = "mistral/",
 	.quirks = {CLASSIC, .no_stream_options = true, .no_name = true, .no_logprobs = true,
 		.no_logit_bias = true, .no_user = true, .random_seed = true,
-		.any_for_required = true, .tool_ids_9 = true, .reasoning = LLM_REASON_NONE},
-	.finish_ends = true};
+		.any_for_required = true, .tool_ids_9 = true, .reasoning = LLM_REASON_NONE}};
 
 const struct provider_type provider_groq = {.name = "groq",
 	.base_url = "https://api.groq.com/openai/v1",
@@ -85,8 +84,7 @@ const struct provider_type provider_groq = {.name = "groq",
 	.paths = groq_paths,
 	.catalog_prefix = "groq/",
 	.quirks = {NOT_OPENAI, .no_developer = true, .no_documents = true, .no_name = true,
-		.no_logprobs = true, .no_logit_bias = true, .no_n = true},
-	.finish_ends = true};
+		.no_logprobs = true, .no_logit_bias = true, .no_n = true}};
 
 /* Reasoning goes back on every assistant turn, and JSON of a schema is a forced tool. */
 const struct provider_type provider_deepseek = {.name = "deepseek",
@@ -98,8 +96,7 @@ const struct provider_type provider_deepseek = {.name = "deepseek",
 	.quirks = {CLASSIC, .no_logit_bias = true, .no_n = true, .no_seed = true,
 		.no_parallel = true, .no_strict = true, .no_user = true, .text_only_content = true,
 		.reasoning = LLM_REASON_THINKING, .back = LLM_BACK_CONTENT,
-		.schema = LLM_SCHEMA_TOOL, .no_server_tools = true},
-	.finish_ends = true};
+		.schema = LLM_SCHEMA_TOOL, .no_server_tools = true}};
 
 /* Reasoning models refuse stop and penalties; only the small ones let the effort be chosen. */
 static void xai_adapt(enum llm_op op, struct span model, struct llm_quirks *q)
@@ -121,24 +118,22 @@ const struct provider_type provider_xai = {.name = "xai",
 	.catalog_prefix = "xai/",
 	.quirks = {NOT_OPENAI, .no_documents = true, .no_logit_bias = true,
 		.reasoning_apart = true},
-	.adapt = xai_adapt,
-	.finish_ends = true};
+	.adapt = xai_adapt};
 
 const struct provider_type provider_together = {.name = "together",
 	.base_url = "https://api.together.xyz/v1",
 	.needs_key = true,
 	.paths = media_paths,
 	.catalog_prefix = "together/",
-	.quirks = {CLASSIC, .no_parallel = true, .no_strict = true, .no_user = true, .top_k = true},
-	.finish_ends = true};
+	.quirks = {
+		CLASSIC, .no_parallel = true, .no_strict = true, .no_user = true, .top_k = true}};
 
 const struct provider_type provider_fireworks = {.name = "fireworks",
 	.base_url = "https://api.fireworks.ai/inference/v1",
 	.needs_key = true,
 	.paths = embedding_paths,
 	.catalog_prefix = "fireworks/",
-	.quirks = {CLASSIC, .no_parallel = true, .top_k = true},
-	.finish_ends = true};
+	.quirks = {CLASSIC, .no_parallel = true, .top_k = true}};
 
 const struct provider_type provider_openrouter = {.name = "openrouter",
 	.base_url = "https://openrouter.ai/api/v1",
@@ -147,8 +142,7 @@ const struct provider_type provider_openrouter = {.name = "openrouter",
 	.catalog_prefix = "openrouter/",
 	.messages_auth = PROVIDER_AUTH_BEARER,
 	.quirks = {NOT_OPENAI, .max_tokens = true, .cache_control = true, .top_k = true,
-		.reasoning = LLM_REASON_OBJECT, .back = LLM_BACK_DETAILS},
-	.finish_ends = true};
+		.reasoning = LLM_REASON_OBJECT, .back = LLM_BACK_DETAILS}};
 
 static void perplexity_adapt(enum llm_op op, struct span model, struct llm_quirks *q)
 {
@@ -165,8 +159,7 @@ const struct provider_type provider_perplexity = {.name = "perplexity",
 		.no_logit_bias = true, .no_stop = true, .no_n = true, .no_seed = true,
 		.no_parallel = true, .no_tools = true, .no_user = true, .alternates = true,
 		.no_json_object = true, .top_k = true, .reasoning = LLM_REASON_NONE},
-	.adapt = perplexity_adapt,
-	.finish_ends = true};
+	.adapt = perplexity_adapt};
 
 /* Its endpoint of OpenAI's format for chat; vectors are for a purpose, which only its own knows. */
 static const struct provider_path cohere_paths[] = {
@@ -179,32 +172,28 @@ const struct provider_type provider_cohere = {.name = "cohere",
 	.paths = cohere_paths,
 	.catalog_prefix = "cohere/",
 	.quirks = {CLASSIC, .no_name = true, .no_logit_bias = true, .no_n = true,
-		.no_parallel = true, .no_user = true, .reasoning = LLM_REASON_NONE},
-	.finish_ends = true};
+		.no_parallel = true, .no_user = true, .reasoning = LLM_REASON_NONE}};
 
 const struct provider_type provider_deepinfra = {.name = "deepinfra",
 	.base_url = "https://api.deepinfra.com/v1/openai",
 	.needs_key = true,
 	.paths = media_paths,
 	.catalog_prefix = "deepinfra/",
-	.quirks = {CLASSIC, .no_parallel = true, .no_strict = true, .top_k = true},
-	.finish_ends = true};
+	.quirks = {CLASSIC, .no_parallel = true, .no_strict = true, .top_k = true}};
 
 const struct provider_type provider_nebius = {.name = "nebius",
 	.base_url = "https://api.tokenfactory.nebius.com/v1",
 	.needs_key = true,
 	.paths = image_paths,
 	.catalog_prefix = "nebius/",
-	.quirks = {CLASSIC, .top_k = true},
-	.finish_ends = true};
+	.quirks = {CLASSIC, .top_k = true}};
 
 const struct provider_type provider_novita = {.name = "novita",
 	.base_url = "https://api.novita.ai/openai/v1",
 	.needs_key = true,
 	.paths = embedding_paths,
 	.catalog_prefix = "novita/",
-	.quirks = {CLASSIC, .no_parallel = true, .no_strict = true, .top_k = true},
-	.finish_ends = true};
+	.quirks = {CLASSIC, .no_parallel = true, .no_strict = true, .top_k = true}};
 
 /* Thinking can be switched from the models on that do both; the others know no such member. */
 static void moonshot_adapt(enum llm_op op, struct span model, struct llm_quirks *q)
@@ -222,8 +211,7 @@ const struct provider_type provider_moonshot = {.name = "moonshot",
 	.quirks = {CLASSIC, .no_logprobs = true, .no_logit_bias = true, .no_parallel = true,
 		.no_user = true, .no_url_images = true, .reasoning = LLM_REASON_THINKING,
 		.back = LLM_BACK_CONTENT, .no_server_tools = true},
-	.adapt = moonshot_adapt,
-	.finish_ends = true};
+	.adapt = moonshot_adapt};
 
 const struct provider_type provider_minimaxi = {.name = "minimaxi",
 	.base_url = "https://api.minimax.io",
@@ -233,8 +221,7 @@ const struct provider_type provider_minimaxi = {.name = "minimaxi",
 	.messages_auth = PROVIDER_AUTH_X_API_KEY,
 	.quirks = {CLASSIC, .no_name = true, .no_logprobs = true, .no_logit_bias = true,
 		.no_penalties = true, .no_n = true, .no_seed = true, .no_parallel = true,
-		.no_user = true, .reasoning = LLM_REASON_NONE, .no_server_tools = true},
-	.finish_ends = true};
+		.no_user = true, .reasoning = LLM_REASON_NONE, .no_server_tools = true}};
 
 const struct provider_type provider_alibaba = {.name = "alibaba",
 	.base_url = "https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
@@ -242,24 +229,21 @@ const struct provider_type provider_alibaba = {.name = "alibaba",
 	.paths = embedding_paths,
 	.catalog_prefix = "alibaba/",
 	.quirks = {CLASSIC, .no_logit_bias = true, .no_strict = true, .no_user = true,
-		.top_k = true, .reasoning = LLM_REASON_ENABLE},
-	.finish_ends = true};
+		.top_k = true, .reasoning = LLM_REASON_ENABLE}};
 
 const struct provider_type provider_parasail = {.name = "parasail",
 	.base_url = "https://api.parasail.io/v1",
 	.needs_key = true,
 	.paths = embedding_paths,
 	.catalog_prefix = "parasail/",
-	.quirks = {CLASSIC, .top_k = true},
-	.finish_ends = true};
+	.quirks = {CLASSIC, .top_k = true}};
 
 const struct provider_type provider_scaleway = {.name = "scaleway",
 	.base_url = "https://api.scaleway.ai/v1",
 	.needs_key = true,
 	.paths = sound_paths,
 	.catalog_prefix = "scaleway/",
-	.quirks = {CLASSIC, .no_logit_bias = true, .no_user = true},
-	.finish_ends = true};
+	.quirks = {CLASSIC, .no_logit_bias = true, .no_user = true}};
 
 /* ---- servers of one's own: usage may be missing ---- */
 
@@ -267,28 +251,20 @@ const struct provider_type provider_ollama = {.name = "ollama",
 	.base_url = "http://127.0.0.1:11434/v1",
 	.paths = embedding_paths,
 	.quirks = {CLASSIC, .no_logit_bias = true, .no_n = true, .no_parallel = true,
-		.no_strict = true, .no_user = true, .no_url_images = true},
-	.usage_optional = true,
-	.finish_ends = true};
+		.no_strict = true, .no_user = true, .no_url_images = true}};
 
 const struct provider_type provider_vllm = {.name = "vllm",
 	.base_url = "http://127.0.0.1:8000/v1",
 	.paths = sound_paths,
-	.quirks = {CLASSIC, .top_k = true},
-	.usage_optional = true,
-	.finish_ends = true};
+	.quirks = {CLASSIC, .top_k = true}};
 
 const struct provider_type provider_llama_cpp = {.name = "llama.cpp",
 	.base_url = "http://127.0.0.1:8080/v1",
 	.paths = embedding_paths,
-	.quirks = {CLASSIC, .top_k = true},
-	.usage_optional = true,
-	.finish_ends = true};
+	.quirks = {CLASSIC, .top_k = true}};
 
 /* Of one we do not know nothing good is assumed: it may go on when its client hangs up. */
 const struct provider_type provider_compatible = {.name = "compatible",
 	.paths = media_paths,
 	.quirks = {.max_tokens = true, .no_developer = true, NOT_OPENAI},
-	.usage_optional = true,
-	.finish_ends = true,
 	.bills_on_abort = true};

@@ -20,8 +20,7 @@ const struct provider_type provider_google = {.name = "google",
 	.vendors = "models/|google/",
 	.catalog_prefix = "google/",
 	.auth = PROVIDER_AUTH_X_GOOG_API_KEY,
-	.quirks = {.no_url_images = true, .no_url_documents = true},
-	.finish_ends = true};
+	.quirks = {.no_url_images = true, .no_url_documents = true}};
 
 /*
  * Vertex AI. https://cloud.google.com/vertex-ai/docs/reference/rest: Gemini in its own format,
@@ -65,5 +64,4 @@ const struct provider_type provider_vertex = {.name = "vertex",
 	.auth = PROVIDER_AUTH_GOOGLE,
 	.messages_auth = PROVIDER_AUTH_GOOGLE,
 	.claude = CLAUDE_VERTEX,
-	.adapt = vertex_adapt,
-	.finish_ends = true};
+	.adapt = vertex_adapt};

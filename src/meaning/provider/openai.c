@@ -51,8 +51,7 @@ const struct provider_type provider_openai = {.name = "openai",
 	.catalog_prefix = "openai/",
 	.auth = PROVIDER_AUTH_BEARER,
 	.adapt = openai_adapt,
-	.embeds_base64 = true,
-	.finish_ends = true};
+	.embeds_base64 = true};
 
 const struct provider_type provider_openai_responses = {.name = "openai-responses",
 	.base_url = "https://api.openai.com/v1",
@@ -60,5 +59,4 @@ const struct provider_type provider_openai_responses = {.name = "openai-response
 	.paths = responses_paths,
 	.catalog_prefix = "openai/",
 	.auth = PROVIDER_AUTH_BEARER,
-	.adapt = openai_adapt,
-	.finish_ends = true};
+	.adapt = openai_adapt};

@@ -81,9 +81,6 @@ struct provider_type {
 	/* What depends on operation and model, on top of the row's. */
 	void (*adapt)(enum llm_op op, struct span model, struct llm_quirks *quirks);
 	bool embeds_base64;  /* knows encoding_format, as OpenAI does */
-	bool usage_optional; /* answers may lack usage (compatible servers): estimated, not refused
-			      */
-	bool finish_ends;    /* U-15: a missing end marker is fine once a finish reason was seen */
 	bool bills_on_abort; /* goes on generating (and billing) when the connection is closed */
 	bool scripted;       /* takes the client's x-sim field: the simulator */
 };

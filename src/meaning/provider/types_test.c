@@ -472,7 +472,7 @@ static void servers_of_ones_own(void **state)
 		const struct provider_type *type = provider_type_find(span_of(names[i]));
 
 		assert_plain(names[i], "/v1", "/v1/chat/completions");
-		assert_true(type->usage_optional && type->finish_ends && !type->needs_key);
+		assert_false(type->needs_key);
 	}
 	provider_quirks(provider_type_find(SPAN("ollama")), LLM_OP_CHAT, SPAN("m"), &q);
 	assert_true(q.no_url_images);
