@@ -46,6 +46,62 @@ bool llm_unsupported(const struct llm_target *t, const char *param, const char *
 		param, SPAN_ARG(span_head(t->model, 128)), SPAN_ARG(t->provider));
 }
 
+/* The name goes into a header field, where not every character may stand. */
+static const char *unknown_note(struct span name, struct arena *a)
+{
+	char note[80] = "dropped:";
+	size_t n = strlen(note);
+	char *kept;
+
+	if (name.n == 0 || name.n > 64)
+		return "dropped:unknown";
+	for (size_t i = 0; i < name.n; i++) {
+		char c = name.p[i];
+
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+			    (c != '\0' && strchr("_-.", c) != NULL)))
+			return "dropped:unknown";
+		note[n++] = c;
+	}
+	kept = arena_cstr(a, (struct span){note, n});
+	return kept != NULL ? kept : "dropped:unknown";
+}
+
+bool llm_unsupported_unknown(const struct llm_target *t, const struct llm_name *members,
+	struct arena *a, struct llm_notes *notes, struct err *err)
+{
+	for (; members != NULL; members = members->next) {
+		const char *param = arena_cstr(a, span_head(members->text, 64));
+
+		if (param == NULL)
+			return err_set(err, ERR_NO_MEMORY, NULL);
+		if (!llm_unsupported(t, param, unknown_note(members->text, a), false, notes, err))
+			return false;
+	}
+	return true;
+}
+
+bool llm_unsupported_tool(const struct llm_target *t, const struct llm_tool *tool,
+	struct llm_notes *notes, struct err *err)
+{
+	bool meaning = tool->native_op != LLM_OP_MESSAGES;
+	struct span what = tool->native_type.n > 0         ? span_head(tool->native_type, 64)
+			   : tool->kind == LLM_TOOL_SEARCH ? SPAN("web search")
+							   : SPAN("a hosted tool");
+
+	if (t->drop == LLM_DROP_ALL || (!meaning && t->drop != LLM_DROP_NONE)) {
+		llm_note(notes, tool->kind == LLM_TOOL_SEARCH ? "dropped:web_search"
+							      : "dropped:hosted_tool");
+		return true;
+	}
+	err_param(err, "tools");
+	return err_set(err, ERR_UNSUPPORTED_PARAM,
+		"tools: %.*s is run by providers, and model \"%.*s\" of provider \"%.*s\" has "
+		"nothing "
+		"like it; leave it out or choose a model that has it",
+		SPAN_ARG(what), SPAN_ARG(span_head(t->model, 128)), SPAN_ARG(t->provider));
+}
+
 bool llm_refuse(const struct llm_target *t, const char *param, const char *what, struct err *err)
 {
 	err_param(err, param);

@@ -94,7 +94,8 @@ struct llm_target {
 
 /*
  * What was left out or changed on the way, by codes such as "dropped:seed" or
- * "approx:image_detail", for the field x-sluice-warnings. Texts are literals; a code stands once.
+ * "approx:image_detail", for the field x-sluice-warnings. Texts live as long as the request; a code
+ * stands once.
  */
 struct llm_notes {
 	const char *codes[LLM_MAX_NOTES];
@@ -112,6 +113,17 @@ void llm_need_beta(struct llm_notes *notes, const char *beta); /* a literal */
  * the answer means. `note` is a literal "dropped:<param>".
  */
 bool llm_unsupported(const struct llm_target *t, const char *param, const char *note, bool meaning,
+	struct llm_notes *notes, struct err *err);
+
+/* The same for members that no format is known to have; the note names each. */
+bool llm_unsupported_unknown(const struct llm_target *t, const struct llm_name *members,
+	struct arena *a, struct llm_notes *notes, struct err *err);
+
+/*
+ * The same for a tool that another provider runs. Clients of Messages list such tools always and
+ * work without them; for others the answer would be another one.
+ */
+bool llm_unsupported_tool(const struct llm_target *t, const struct llm_tool *tool,
 	struct llm_notes *notes, struct err *err);
 
 /* The same for what is no parameter but the conversation itself: never dropped. Always false. */

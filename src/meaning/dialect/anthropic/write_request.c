@@ -533,14 +533,12 @@ static bool put_tool(struct out *o, const struct llm_tool *t)
 		return true;
 	case LLM_TOOL_SEARCH:
 		if (o->t->quirks->no_server_tools)
-			return unsupported(o, "tools", "dropped:web_search", true);
+			return llm_unsupported_tool(o->t, t, o->notes, o->err);
 		put_search(o, t);
 		return true;
 	case LLM_TOOL_NATIVE:
-		if (t->native_op != LLM_OP_MESSAGES)
-			return unsupported(o, "tools", "dropped:hosted_tool", true);
-		if (o->t->quirks->no_server_tools)
-			return unsupported(o, "tools", "dropped:server_tool", false);
+		if (t->native_op != LLM_OP_MESSAGES || o->t->quirks->no_server_tools)
+			return llm_unsupported_tool(o->t, t, o->notes, o->err);
 		json_put_val(o->b, NULL, t->native);
 		return true;
 	}
@@ -801,10 +799,7 @@ static bool check(struct out *o)
 	if (q->needs_state.n > 0)
 		return llm_refuse(o->t, arena_cstr(o->a, q->needs_state),
 			"what only a provider that stores answers can know", o->err);
-	for (const struct llm_name *n = q->unknown; n != NULL; n = n->next)
-		if (!unsupported(o, arena_cstr(o->a, n->text), "dropped:unknown", false))
-			return false;
-	return true;
+	return llm_unsupported_unknown(o->t, q->unknown, o->a, o->notes, o->err);
 }
 
 static void put_user(struct out *o)

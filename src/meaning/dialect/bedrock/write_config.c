@@ -336,12 +336,9 @@ static bool check(struct bedrock_writer *w)
 			!bedrock_unsupported(w, rows[i].param, rows[i].note, rows[i].meaning))
 			return false;
 	if (q->needs_state.n > 0)
-		return bedrock_unsupported(
-			w, arena_cstr(w->a, q->needs_state), "dropped:previous_response_id", true);
-	for (const struct llm_name *n = q->unknown; n != NULL; n = n->next)
-		if (!bedrock_unsupported(w, arena_cstr(w->a, n->text), "dropped:unknown", false))
-			return false;
-	return true;
+		return llm_refuse(w->t, arena_cstr(w->a, q->needs_state),
+			"what only a provider that stores answers can know", w->err);
+	return llm_unsupported_unknown(w->t, q->unknown, w->a, w->notes, w->err);
 }
 
 bool bedrock_put_inference(struct bedrock_writer *w)

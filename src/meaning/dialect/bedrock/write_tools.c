@@ -71,16 +71,12 @@ static void put_custom(struct bedrock_writer *w, const struct llm_tool *t)
 	llm_note(w->notes, "approx:custom_tool");
 }
 
-/*
- * Nova searches by a tool of the system's. Clients of Messages name tools of the maker's always and
- * work without them; for others a tool that is gone is another answer.
- */
+/* Nova searches by a tool of the system's. */
 static bool put_search(struct bedrock_writer *w, const struct llm_tool *t)
 {
 	if (w->model.family != BEDROCK_NOVA ||
 		(w->t->facts != NULL && (w->t->facts->can & LLM_CAN_SEARCH) == 0))
-		return bedrock_unsupported(
-			w, "tools", "dropped:web_search", t->native_op != LLM_OP_MESSAGES);
+		return llm_unsupported_tool(w->t, t, w->notes, w->err);
 	json_put_raw(w->out, NULL, SPAN("{\"systemTool\":{\"name\":\"nova_grounding\"}}"));
 	if (t->allowed_domains != NULL)
 		llm_note(w->notes, "dropped:allowed_domains");
@@ -110,8 +106,7 @@ static bool put_tool(struct bedrock_writer *w, const struct llm_tool *t)
 		return put_search(w, t);
 	case LLM_TOOL_NATIVE:
 		if (t->native_op != LLM_OP_CONVERSE)
-			return bedrock_unsupported(
-				w, "tools", "dropped:server_tool", t->native_op != LLM_OP_MESSAGES);
+			return llm_unsupported_tool(w->t, t, w->notes, w->err);
 		json_put_val(w->out, NULL, t->native);
 		break;
 	}

@@ -51,13 +51,8 @@ static void put_function(struct gemini_writer *w, const struct llm_tool *t)
 
 static bool put_search(struct gemini_writer *w, const struct llm_tool *t)
 {
-	if (w->t->facts != NULL && (w->t->facts->can & LLM_CAN_SEARCH) == 0) {
-		err_param(w->err, "tools");
-		return err_set(w->err, ERR_UNSUPPORTED_PARAM,
-			"Model \"%.*s\" cannot search the web; leave the web search tool out or "
-			"choose a model that can",
-			SPAN_ARG(span_head(w->t->model, 128)));
-	}
+	if (w->t->facts != NULL && (w->t->facts->can & LLM_CAN_SEARCH) == 0)
+		return llm_unsupported_tool(w->t, t, w->notes, w->err);
 	json_put_open(w->out, NULL, '{');
 	/* Models before 2.0 had it under another name; of those none is served any more. */
 	json_put_open(w->out, "googleSearch", '{');
@@ -87,9 +82,7 @@ static bool put_hosted(struct gemini_writer *w, const struct llm_tool *t)
 		json_put_val(w->out, NULL, t->native);
 		return true;
 	}
-	/* Clients of Messages name tools of the maker's always; without them they still work. */
-	return llm_unsupported(
-		w->t, "tools", "dropped:tools", t->native_op != LLM_OP_MESSAGES, w->notes, w->err);
+	return llm_unsupported_tool(w->t, t, w->notes, w->err);
 }
 
 static bool put_tool_list(struct gemini_writer *w)
@@ -482,15 +475,8 @@ static bool check_params(struct gemini_writer *w)
 		return false;
 	if (q->store == LLM_YES && !refuse(w, "store", "dropped:store", false))
 		return false;
-	if (q->unknown != NULL) {
-		char param[64];
-		size_t n = q->unknown->text.n < 63 ? q->unknown->text.n : 63;
-
-		memcpy(param, q->unknown->text.p, n);
-		param[n] = '\0';
-		if (!refuse(w, param, "dropped:unknown_member", false))
-			return false;
-	}
+	if (!llm_unsupported_unknown(w->t, q->unknown, w->a, w->notes, w->err))
+		return false;
 	if (q->user.n > 0)
 		llm_note(w->notes, "dropped:user");
 	if (q->prompt_cache_key.n > 0)

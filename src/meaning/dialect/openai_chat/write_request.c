@@ -478,14 +478,6 @@ static void put_custom(struct out *o, const struct llm_tool *tool)
 	llm_note(o->notes, "approx:custom_tool");
 }
 
-static bool check_native(struct out *o, const struct llm_tool *tool)
-{
-	/* Claude's clients list tools that only Anthropic's servers run: they live without. */
-	if (tool->native_op == LLM_OP_MESSAGES)
-		return unsupported(o, "tools", "dropped:server_tool", false);
-	return unsupported(o, "tools", "dropped:hosted_tool", true);
-}
-
 static bool put_search(struct out *o, const struct llm_tool *tool)
 {
 	json_put_open(o->b, "web_search_options", '{');
@@ -503,7 +495,7 @@ static bool put_tools(struct out *o, struct span schema_tool)
 	bool any = false;
 
 	for (const struct llm_tool *t = o->q->tools; t != NULL; t = t->next) {
-		if (t->kind == LLM_TOOL_NATIVE && !check_native(o, t))
+		if (t->kind == LLM_TOOL_NATIVE && !llm_unsupported_tool(o->t, t, o->notes, o->err))
 			return false;
 		if (t->kind == LLM_TOOL_SEARCH)
 			search = t;
@@ -745,10 +737,7 @@ static bool check(struct out *o)
 	if (q->needs_state.n > 0)
 		return llm_refuse(o->t, arena_cstr(o->a, q->needs_state),
 			"what only a provider that stores answers can know", o->err);
-	for (const struct llm_name *n = q->unknown; n != NULL; n = n->next)
-		if (!unsupported(o, arena_cstr(o->a, n->text), "dropped:unknown", false))
-			return false;
-	return true;
+	return llm_unsupported_unknown(o->t, q->unknown, o->a, o->notes, o->err);
 }
 
 bool openai_write_request(const struct llm_request *q, const struct llm_target *t, struct arena *a,

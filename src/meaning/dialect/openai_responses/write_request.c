@@ -417,11 +417,7 @@ static bool put_tool(struct out *o, const struct llm_tool *tool)
 			json_put_val(o->b, NULL, tool->native);
 			break;
 		}
-		/* Claude's clients list tools that only Anthropic's servers run: they live without.
-		 */
-		return tool->native_op == LLM_OP_MESSAGES
-			       ? unsupported(o, "tools", "dropped:server_tool", false)
-			       : unsupported(o, "tools", "dropped:hosted_tool", true);
+		return llm_unsupported_tool(o->t, tool, o->notes, o->err);
 	}
 	return true;
 }
@@ -641,10 +637,7 @@ static bool check(struct out *o)
 		return false;
 	if (q->logprobs == LLM_YES && !unsupported(o, "logprobs", "dropped:logprobs", false))
 		return false;
-	for (const struct llm_name *n = q->unknown; n != NULL; n = n->next)
-		if (!unsupported(o, arena_cstr(o->a, n->text), "dropped:unknown", false))
-			return false;
-	return true;
+	return llm_unsupported_unknown(o->t, q->unknown, o->a, o->notes, o->err);
 }
 
 /* What stays the same from turn to turn comes first: prompt caches look at the beginning. */
