@@ -179,6 +179,16 @@ static bool may_be_bytes(struct exchange *x, const struct http_head *head)
 	return x->upstream_type.p != NULL;
 }
 
+/* Of an error, what it stands for. */
+static int status_of(const struct exchange *x, const struct http_head *head)
+{
+	const struct dialect *d = dialect_of(x->op);
+
+	if (head->status < 400 || d->error_field == NULL)
+		return head->status;
+	return d->error_status(http_field(head, d->error_field), head->status);
+}
+
 static void on_head(void *user, const struct http_head *head)
 {
 	struct exchange *x = user;
@@ -187,7 +197,7 @@ static void on_head(void *user, const struct http_head *head)
 
 	x->binary = x->translation != NULL && is_frame_stream(type);
 	x->sent = true;
-	x->upstream_status = head->status;
+	x->upstream_status = status_of(x, head);
 	x->progress_ms = loop_now_ms(x->env->loop);
 	keep_fields(x, head);
 	if (head->status < 200 || head->status > 299)

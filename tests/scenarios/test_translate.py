@@ -526,3 +526,11 @@ def test_betas_that_bedrock_knows_stand_in_the_body(world):
     assert world.received()["additionalModelRequestFields"]["anthropic_beta"] == ["context-1m-2025-08-07"]
     assert world.gateway.post("/v1/messages", Messages.body("bedrock/m"), headers=headers).status_code == 200
     assert "anthropic_beta" not in json.dumps(world.received()), "no other model has them"
+
+
+@pytest.mark.parametrize("name,status", [("ServiceQuotaExceededException", 429), ("ModelTimeoutException", 504),
+                                         ("ValidationException", 400), ("SomethingElse", 400)])
+def test_bedrock_names_its_errors_in_a_field(world, name, status):
+    """Bedrock tells a quota with status 400 and names it in a header field: it is a rate limit for the client."""
+    answer, _ = world.ask("chat", "bedrock", f"status=400+error_type={name}")
+    assert answer.status_code == status, answer.text

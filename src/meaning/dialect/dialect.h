@@ -139,6 +139,9 @@ struct dialect {
 	 */
 	enum tap_verdict (*tap)(struct tap *t, struct span name, struct span data, struct buf *out);
 
+	const char *error_field; /* a header field that says which error it is; NULL: none */
+	/* The status that stands for what the field says; the answer's own when it says nothing. */
+	int (*error_status)(struct span field, int status);
 	/*
 	 * The error of a non-2xx answer, read tolerantly: any JSON shape, HTML, empty. The
 	 * provider's own words are kept (cut to what struct err holds, without anything that looks

@@ -174,6 +174,13 @@ bool bedrock_take_error(struct reading *r, struct span name, yyjson_val *root, s
 	return false;
 }
 
+static int error_status(struct span field, int status)
+{
+	int named = status_of(bare_name(field));
+
+	return named != 0 ? named : status;
+}
+
 static int status(const struct err *err)
 {
 	return err_row(err->code)->status;
@@ -181,6 +188,8 @@ static int status(const struct err *err)
 
 const struct dialect dialect_bedrock = {
 	.name = "bedrock",
+	.error_field = "x-amzn-errortype",
+	.error_status = error_status,
 	.read_error = read_error,
 	.status = status,
 	.codec = &codec_bedrock,
