@@ -169,7 +169,7 @@ def seconds(date: str) -> int:
 
 
 def api_of(model: dict) -> str:
-    if "embed" in model["id"]:
+    if "embed" in model["id"].lower():
         return "embedding"
     window = (model.get("limit") or {}).get("context")
     return "image" if "image" in model["id"] and not window else "chat"

@@ -80,7 +80,8 @@ static bool is_wanted(struct prices_list *list, yyjson_val *model, yyjson_val *p
 		prices_skip(list, PRICES_SKIP_RETIRED);
 	else if (prices == NULL && yyjson_is_arr(json_get(model, "prices")))
 		prices_skip(list, PRICES_SKIP_OTHER_PRICE);
-	else if (prices_has(json_get(prices, "requests_kcount")))
+	else if (prices_has(json_get(prices, "requests_kcount")) ||
+		 prices_has(json_get(prices, "output_image_mtok")))
 		prices_skip(list, PRICES_SKIP_OTHER_PRICE);
 	else if (!prices_has(json_get(prices, "input_mtok")) ||
 		 (!prices_has(json_get(prices, "output_mtok")) && !embeds))
@@ -93,7 +94,7 @@ static bool is_wanted(struct prices_list *list, yyjson_val *model, yyjson_val *p
 static void read_named(struct prices_list *list, const struct prices_provider *p, struct span id,
 	yyjson_val *model, struct span today)
 {
-	bool embeds = span_find(id, SPAN("embed")) >= 0;
+	bool embeds = prices_embeds(id);
 	yyjson_val *prices = prices_of(model, today);
 	struct prices_entry *e;
 

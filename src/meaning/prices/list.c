@@ -117,6 +117,13 @@ struct llm_price *prices_row(struct prices_list *list, struct prices_entry *e, i
 	return &e->rows[at];
 }
 
+bool prices_embeds(struct span id)
+{
+	while (id.n > 0 && !span_starts_nocase(id, SPAN("embed")))
+		id = span_skip(id, 1);
+	return id.n > 0;
+}
+
 bool prices_is_claude(const struct prices_entry *e)
 {
 	return span_find(e->id, SPAN("claude")) >= 0;

@@ -99,14 +99,20 @@ static struct span kind(yyjson_val *model)
 	return span_is(mode, "image_generation") ? SPAN("image") : SPAN("");
 }
 
-/* Reasoning at another price than the rest of the output has no place in a row. */
+/* Output that is reasoning or an image, at another price than the rest, has no place in a row. */
 static bool has_other_price(yyjson_val *model)
 {
-	yyjson_val *reasoning = json_get(model, "output_cost_per_reasoning_token");
-	struct span a = json_number(reasoning),
-		    b = json_number(json_get(model, "output_cost_per_token"));
+	static const char *const others[] = {
+		"output_cost_per_reasoning_token", "output_cost_per_image_token"};
+	struct span output = json_number(json_get(model, "output_cost_per_token"));
 
-	return a.n > 0 && !span_eq(a, b);
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		struct span other = json_number(json_get(model, others[i]));
+
+		if (other.n > 0 && !span_eq(other, output))
+			return true;
+	}
+	return false;
 }
 
 static bool is_wanted(

@@ -133,7 +133,7 @@ static void read_model(struct prices_list *list, const struct prices_provider *p
 	e = prices_add(list, p, id);
 	if (e == NULL)
 		return;
-	if (span_find(id, SPAN("embed")) >= 0)
+	if (prices_embeds(id))
 		e->api = SPAN("embedding");
 	else if (span_find(id, SPAN("image")) >= 0 && !has_window)
 		e->api = SPAN("image");

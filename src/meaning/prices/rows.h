@@ -47,6 +47,8 @@ void prices_take_count(struct prices_list *list, struct prices_entry *e, int64_t
 /* true or false of a model; other values say nothing. */
 void prices_take_ability(struct prices_entry *e, unsigned can, yyjson_val *v);
 
+/* By its name: lists that do not say it otherwise. */
+bool prices_embeds(struct span id);
 bool prices_is_claude(const struct prices_entry *e);
 /* "2025-08-07" or "2025-08" to seconds since 1970; 0: no date. */
 int64_t prices_date(struct span text);
