@@ -52,7 +52,7 @@ bool admin_delete_key(struct admin *a, const char *id, struct err *err);
 
 /*
  * A running server reads its configuration and what belongs to it again; without one nothing
- * happens. ERR_CONFIG: it did not like them, and goes on with what it had.
+ * happens. false: why it did not like them; it goes on with what it had.
  */
 bool admin_reload(struct admin *a, bool *is_running, struct err *err);
 

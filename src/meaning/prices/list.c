@@ -281,7 +281,7 @@ static bool read_root(
 		list->format = PRICES_MODELS_DEV;
 		prices_read_models_dev(root, list);
 	} else {
-		return err_set(err, ERR_BAD_REQUEST,
+		return err_set(err, ERR_BAD_JSON,
 			"it is JSON, but no price list that is known here: neither LiteLLM's "
 			"(models with \"litellm_provider\"), nor genai-prices' (an array of "
 			"providers with \"models\"), nor models.dev's (providers by name, with "

@@ -51,7 +51,7 @@ struct prices_list {
 
 /*
  * `today`: "2026-11-23", for prices with a beginning and models with an end. Done with
- * prices_list_done, also after a failure. ERR_BAD_REQUEST says what the text is not.
+ * prices_list_done, also after a failure. ERR_BAD_JSON says what is wrong with the text.
  */
 bool prices_list_read(
 	struct span json, struct span today, struct prices_list *list, struct err *err);
