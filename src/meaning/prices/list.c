@@ -8,6 +8,7 @@
 
 #define MAX_ENTRIES 50000
 #define MAX_NAME_BYTES 200
+#define MAX_ABOVE 100000000 /* tokens; no window is larger */
 #define ARENA_BYTES ((size_t)64 << 20)
 
 /* ---- entries ---- */
@@ -106,6 +107,10 @@ struct llm_price *prices_row(struct prices_list *list, struct prices_entry *e, i
 		at++;
 	if (at < e->n_rows && e->rows[at].above_tokens == above)
 		return &e->rows[at];
+	if (above > MAX_ABOVE) {
+		prices_wrong(list, e, "price: a row above %lld tokens", (long long)above);
+		return NULL;
+	}
 	if (e->n_rows == LLM_MAX_TIERS) {
 		prices_wrong(list, e, "price: more than %d rows by length", LLM_MAX_TIERS);
 		return NULL;
@@ -309,7 +314,7 @@ bool prices_list_read(
 		struct prices_entry *e = &list->v[i];
 
 		finish(e);
-		e->name = arena_copy(&list->arena, e->name);
+		e->name = arena_copy(&list->arena, text_head(e->name, MAX_NAME_BYTES));
 	}
 	json_free(doc);
 	if (ok && list->arena.failed)

@@ -293,6 +293,10 @@ static void names_what_is_wrong(void **state)
 		if (!span_is(list.v[0].wrong, rows[i].words))
 			fail_msg("%.*s", SPAN_ARG(list.v[0].wrong));
 	}
+	read_ok("[{\"id\":\"openai\",\"models\":[{\"id\":\"m\",\"prices\":{\"input_mtok\":{"
+		"\"base\":1,"
+		"\"tiers\":[{\"start\":100000001,\"price\":2}]},\"output_mtok\":1}}]}]");
+	assert_true(span_is(list.v[0].wrong, "price: a row above 100000001 tokens"));
 	memset(name, 'x', sizeof(name));
 	name[250] = '\0';
 	read_one(name, "openai", "\"input_cost_per_token\":1e-6,\"output_cost_per_token\":1e-6");
