@@ -169,7 +169,8 @@ def seconds(date: str) -> int:
 
 
 def api_of(model: dict) -> str:
-    if "embed" in model["id"]:
+    name = model["id"].lower()
+    if "embed" in name or name.startswith("bge-"):
         return "embedding"
     window = (model.get("limit") or {}).get("context")
     return "image" if "image" in model["id"] and not window else "chat"

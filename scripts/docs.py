@@ -65,7 +65,8 @@ def metrics():
 def command_line():
     page = "# Command line\n\n" + NOTE.format("the help of `sluice`")
     page += f"```\n{run('help').strip()}\n```\n"
-    for command in ("serve", "init", "sim", "keys list", "keys create", "keys delete", "config check", "config show", "version"):
+    for command in ("serve", "init", "sim", "keys list", "keys create", "keys delete", "models list",
+                    "models import", "config check", "config show", "version"):
         page += f"\n## sluice {command}\n\n```\n{run(*command.split(), '--help').strip()}\n```\n"
     page += ("\n## Exit codes\n\n| code | meaning |\n|---|---|\n| 0 | done |\n| 1 | failed |\n| 2 | wrong use of the command |\n"
              "| 3 | the configuration is not valid |\n| 4 | not allowed |\n| 5 | not found |\n| 6 | conflict |\n"

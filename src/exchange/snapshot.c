@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "machine/base/text.h"
-#include "state/ledger/price.h"
+#include "state/ledger/imported.h"
 
 #define SNAPSHOT_ARENA_BYTES (16u << 20)
 #define MODEL_LIST_BYTES (16u << 20)
@@ -209,71 +209,45 @@ static bool compile_providers(struct snapshot *s, struct log *log, struct err *e
 
 /* ---- models ---- */
 
-static bool set_price(const char *text, int64_t *price, const struct conf *c,
-	const struct conf_model *m, const char *member, struct err *err)
+/* What `sluice models import` wrote; mostly there is nothing. */
+static bool read_imported(struct snapshot *s, struct sys *sys, struct err *err)
 {
-	struct err why = {0};
+	struct catalog *imported = imported_read(sys, s->conf->data_dir, err);
+	bool ok = imported != NULL && catalog_merge(s->catalog, imported, err);
 
-	if (text == NULL)
-		return true;
-	if (price_read(span_of(text), price, &why))
-		return true;
-	return err_set(err, ERR_CONFIG, "%s:%d:%d: %s of model \"%s\": %s",
-		c->file != NULL ? c->file : "configuration", m->line, m->column, member, m->id,
-		why.text);
-}
-
-static const struct llm_model *find_under(
-	const struct catalog *c, struct span prefix, struct span model, struct arena *a)
-{
-	struct span id;
-	char *p = arena_alloc(a, prefix.n + model.n);
-
-	if (p == NULL)
-		return NULL;
-	memcpy(p, prefix.p, prefix.n);
-	memcpy(p + prefix.n, model.p, model.n);
-	id = (struct span){p, prefix.n + model.n};
-	return catalog_find(c, id);
+	catalog_free(imported);
+	return ok;
 }
 
 /* An override takes what it names and leaves the catalogue's rest. */
 static bool override_model(struct snapshot *s, const struct conf_model *from, struct err *err)
 {
 	const struct conf *c = s->conf;
-	struct llm_model m = {.api = SPAN("chat"), .geolocation = SPAN("global"), .n_tiers = 1};
-	const struct llm_model *known;
+	struct llm_override o = {.id = span_of(from->id),
+		.context_window = from->context_window,
+		.max_output = from->max_output,
+		.input = from->input_price,
+		.output = from->output_price,
+		.cache_read = from->cached_price,
+		.cache_write = from->caching_price};
 	const struct provider *p;
 	struct model_name name;
 	struct err why = {0};
 
-	if (!model_name_read(span_of(from->id), &name, &why))
+	if (!model_name_read(o.id, &name, &why))
 		return config_error(c, from->line, from->column, err,
 			"a model is named provider/model, not", from->id, NULL);
-	m.price[0] = (struct llm_price){0, LLM_PRICE_UNKNOWN, LLM_PRICE_UNKNOWN, LLM_PRICE_UNKNOWN,
-		LLM_PRICE_UNKNOWN, LLM_PRICE_UNKNOWN, LLM_PRICE_UNKNOWN, LLM_PRICE_UNKNOWN};
 	p = snapshot_provider(s, name.provider);
-	known = catalog_find(s->catalog, span_of(from->id));
-	if (known == NULL && p != NULL && p->setup.type->catalog_prefix != NULL)
-		known = find_under(
-			s->catalog, span_of(p->setup.type->catalog_prefix), name.full, &s->arena);
-	if (known != NULL)
-		m = *known;
-	m.id = span_of(from->id);
-	if (from->context_window >= 0)
-		m.context_window = from->context_window;
-	if (from->max_output >= 0)
-		m.max_output = from->max_output;
-	/* One price for every prompt size: what is written is what is meant. */
-	if (from->input_price != NULL || from->output_price != NULL)
-		m.n_tiers = 1;
-	return set_price(from->input_price, &m.price[0].input, c, from, "input_price", err) &&
-	       set_price(from->output_price, &m.price[0].output, c, from, "output_price", err) &&
-	       set_price(
-		       from->cached_price, &m.price[0].cache_read, c, from, "cached_price", err) &&
-	       set_price(from->caching_price, &m.price[0].cache_write_5m, c, from, "caching_price",
-		       err) &&
-	       catalog_put(s->catalog, &m, err);
+	if (p != NULL && p->setup.type->catalog_prefix != NULL)
+		o.like = arena_printf(
+			&s->arena, "%s%.*s", p->setup.type->catalog_prefix, SPAN_ARG(name.full));
+	if (catalog_override(s->catalog, &o, &why))
+		return true;
+	if (why.code == ERR_NO_MEMORY)
+		return err_set(err, ERR_NO_MEMORY, NULL);
+	return err_set(err, ERR_CONFIG, "%s:%d:%d: %s of model \"%s\": %s",
+		c->file != NULL ? c->file : "configuration", from->line, from->column, why.param,
+		from->id, why.text);
 }
 
 const struct provider *snapshot_provider(const struct snapshot *s, struct span name)
@@ -531,7 +505,7 @@ static bool list_models(struct snapshot *s, struct err *err)
 	return true;
 }
 
-struct snapshot *snapshot_new(struct conf *conf, struct log *log, struct err *err)
+struct snapshot *snapshot_new(struct sys *sys, struct conf *conf, struct log *log, struct err *err)
 {
 	struct snapshot *s = calloc(1, sizeof(*s));
 	bool ok;
@@ -548,7 +522,7 @@ struct snapshot *snapshot_new(struct conf *conf, struct log *log, struct err *er
 	s->catalog = catalog_new();
 	ok = s->catalog != NULL ? catalog_read(s->catalog, catalog_embedded, err)
 				: err_set(err, ERR_NO_MEMORY, NULL);
-	ok = ok && compile_providers(s, log, err);
+	ok = ok && read_imported(s, sys, err) && compile_providers(s, log, err);
 	for (int i = 0; ok && i < conf->n_models; i++)
 		ok = override_model(s, &conf->models[i], err);
 	ok = ok && list_models(s, err);

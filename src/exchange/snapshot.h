@@ -50,8 +50,11 @@ struct snapshot {
 	struct arena arena;
 };
 
-/* Takes the configuration, also on failure. ERR_CONFIG says which provider or model is wrong. */
-struct snapshot *snapshot_new(struct conf *conf, struct log *log, struct err *err);
+/*
+ * Takes the configuration, also on failure. Reads <data_dir>/models.json, imported prices, when it
+ * is there. ERR_CONFIG says which provider or model is wrong.
+ */
+struct snapshot *snapshot_new(struct sys *sys, struct conf *conf, struct log *log, struct err *err);
 struct snapshot *snapshot_ref(struct snapshot *s);
 void snapshot_unref(struct snapshot *s);
 

@@ -2,6 +2,7 @@
 #include "main/boot.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +35,13 @@ struct process {
 	int n_workers;
 	struct dev dev;
 	int64_t epoch;
+	struct {
+		pthread_mutex_t lock;
+		pthread_cond_t done;
+		uint64_t asked, answered; /* how often, by the control side */
+		bool is_closed;           /* nobody reloads any more */
+		struct err why;           /* of the last one */
+	} asking;
 };
 
 static void complain(const struct process *p, const char *what, const struct err *err)
@@ -105,14 +113,35 @@ static void raise_descriptors(void)
 	}
 }
 
-static struct manage_env manage_of(const struct process *p)
+/* On the store thread: the main thread reloads when a HUP comes, whoever sent it. */
+static bool ask_reload(void *user, struct err *err)
+{
+	struct process *p = user;
+	uint64_t mine;
+
+	pthread_mutex_lock(&p->asking.lock);
+	mine = ++p->asking.asked;
+	kill(getpid(), SIGHUP);
+	while (p->asking.answered < mine && !p->asking.is_closed)
+		pthread_cond_wait(&p->asking.done, &p->asking.lock);
+	if (p->asking.answered < mine)
+		err_set(err, ERR_SHUTTING_DOWN, NULL);
+	else if (p->asking.why.code != ERR_OK)
+		*err = p->asking.why;
+	pthread_mutex_unlock(&p->asking.lock);
+	return err->code == ERR_OK;
+}
+
+static struct manage_env manage_of(struct process *p)
 {
 	return (struct manage_env){.sys = p->sys,
 		.auth = p->auth,
 		.budget = p->budget,
 		.ingest = p->ingest,
 		.log = p->log,
-		.data_dir = p->snapshot->conf->data_dir};
+		.data_dir = p->snapshot->conf->data_dir,
+		.reload = ask_reload,
+		.reload_user = p};
 }
 
 static bool start_workers(struct process *p, struct err *err)
@@ -193,7 +222,7 @@ static bool start(struct process *p, struct err *err)
 		conf_free(conf);
 		return false;
 	}
-	p->snapshot = snapshot_new(conf, p->log, err);
+	p->snapshot = snapshot_new(p->sys, conf, p->log, err);
 	if (p->snapshot == NULL)
 		return false;
 	if (p->options->check)
@@ -230,23 +259,22 @@ static bool is_bound_to_start(const struct conf *was, const struct conf *is)
 	       (was->tls_cert == NULL) != (is->tls_cert == NULL);
 }
 
-static void reload(struct process *p)
+static void reload(struct process *p, struct err *err)
 {
-	struct err err = {0};
-	struct conf *conf = read_conf(p, &err);
+	struct conf *conf = read_conf(p, err);
 	struct tls_context *tls = NULL;
 	struct snapshot *made = NULL;
 
-	if (conf != NULL && !read_tls(conf, &tls, &err)) {
+	if (conf != NULL && !read_tls(conf, &tls, err)) {
 		conf_free(conf);
 		conf = NULL;
 	}
 	if (conf != NULL)
-		made = snapshot_new(conf, p->log, &err);
+		made = snapshot_new(p->sys, conf, p->log, err);
 	metric_set(metric_series(p->metrics, METRIC_CONFIG_RELOAD, NULL), made != NULL);
 	if (made == NULL) {
 		tls_context_unref(tls);
-		complain(p, "reload_failed", &err);
+		complain(p, "reload_failed", err);
 		return;
 	}
 	if (is_bound_to_start(p->snapshot->conf, made->conf))
@@ -262,6 +290,32 @@ static void reload(struct process *p)
 	tls_context_unref(p->tls);
 	p->tls = tls;
 	log_write(p->log, LOG_INFO, "reloaded", "", NULL, 0);
+}
+
+/* One answer for all who asked before it began. */
+static void reload_for_all(struct process *p)
+{
+	struct err err = {0};
+	uint64_t asked;
+
+	pthread_mutex_lock(&p->asking.lock);
+	asked = p->asking.asked;
+	pthread_mutex_unlock(&p->asking.lock);
+	reload(p, &err);
+	pthread_mutex_lock(&p->asking.lock);
+	p->asking.answered = asked;
+	p->asking.why = err;
+	pthread_cond_broadcast(&p->asking.done);
+	pthread_mutex_unlock(&p->asking.lock);
+}
+
+/* Who waits for a reload while the process ends waits no longer. */
+static void close_asking(struct process *p)
+{
+	pthread_mutex_lock(&p->asking.lock);
+	p->asking.is_closed = true;
+	pthread_cond_broadcast(&p->asking.done);
+	pthread_mutex_unlock(&p->asking.lock);
 }
 
 /* ---- end ---- */
@@ -330,7 +384,7 @@ static void wait_for_signals(struct process *p, const sigset_t *signals)
 		int number = sigwaitinfo(signals, NULL);
 
 		if (number == SIGHUP)
-			reload(p);
+			reload_for_all(p);
 		else if (number == SIGCHLD)
 			dev_reap(&p->dev, p->log);
 		else if (number == SIGTERM || number == SIGINT)
@@ -354,6 +408,8 @@ int boot_serve(const struct serve_options *o)
 	signal(SIGXFSZ, SIG_IGN); /* a file at its size limit is an error to report, no death */
 	raise_descriptors();
 	p.epoch = p.sys->wall_ms(p.sys);
+	pthread_mutex_init(&p.asking.lock, NULL);
+	pthread_cond_init(&p.asking.done, NULL);
 	dev_init(&p.dev);
 	if ((o->dev && !o->check && !dev_start_sim(&p.dev, o->program, &err)) || !start(&p, &err)) {
 		stop(&p);
@@ -375,6 +431,7 @@ int boot_serve(const struct serve_options *o)
 		log_write(p.log, LOG_INFO, "ready", "", f, 2);
 	}
 	wait_for_signals(&p, &signals);
+	close_asking(&p);
 	drain(&p, &signals);
 	stop(&p);
 	return CLI_DONE;

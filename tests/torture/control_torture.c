@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <cmocka.h>
 #include "control/conf/conf.h"
-#include "meaning/llm/catalog.h"
+#include "meaning/prices/merge.h"
 #include "torture.h"
 
 static const struct span good = SPAN(
@@ -88,6 +88,59 @@ static bool read_catalog(const void *arg)
 	return ok;
 }
 
+static bool merge_prices(const void *arg)
+{
+	static const char held_text[] =
+		"{\"models\":[{\"id\":\"xai/m\",\"price\":[{\"input\":\"1\","
+		"\"output\":\"1\"}]}]}";
+	static const char list_text[] =
+		"{\"openai\":{\"models\":{\"n\":{\"name\":\"N\",\"cost\":{\"input\":1,\"output\":2}"
+		"},"
+		"\"bad\":{\"cost\":{\"input\":-1,\"output\":2}}}},"
+		"\"xai\":{\"models\":{\"m\":{\"cost\":{\"input\":2,\"output\":2}}}}}";
+	struct catalog *held = catalog_new();
+	struct prices_list list = {0};
+	struct prices_merge merge = {0};
+	struct err err = {0};
+	struct buf out;
+	bool ok = held != NULL && catalog_read(held, span_of(held_text), &err) &&
+		  prices_list_read(span_of(list_text), SPAN("2026-11-23"), &list, &err) &&
+		  prices_merge(held, &list, SPAN(""), false, &merge, &err);
+
+	buf_init(&out, 65536);
+	if (ok) {
+		assert_int_equal(merge.n, 3);
+		assert_int_equal(merge.counts[PRICES_REFUSED], 1);
+		ok = catalog_write(held, &out);
+	} else {
+		assert_true(held == NULL || err.code == ERR_NO_MEMORY);
+	}
+	buf_done(&out);
+	prices_merge_done(&merge);
+	prices_list_done(&list);
+	catalog_free(held);
+	return ok;
+}
+
+static bool merge_catalogs(const void *arg)
+{
+	struct catalog *a = catalog_new(), *b = catalog_new();
+	struct llm_override o = {.id = SPAN("x/y"), .context_window = 7, .max_output = -1};
+	struct err err = {0};
+	bool ok = a != NULL && b != NULL &&
+		  catalog_read(a, SPAN("{\"models\":[{\"id\":\"a/a\"}]}"), &err) &&
+		  catalog_read(b, SPAN("{\"models\":[{\"id\":\"a/b\"}]}"), &err) &&
+		  catalog_merge(a, b, &err) && catalog_override(a, &o, &err);
+
+	if (ok)
+		assert_int_equal(catalog_count(a), 3);
+	else
+		assert_true(a == NULL || b == NULL || err.code == ERR_NO_MEMORY);
+	catalog_free(a);
+	catalog_free(b);
+	return ok;
+}
+
 static void conf_survives(void **state)
 {
 	unsetenv("TORTURE_DIR");
@@ -100,6 +153,8 @@ static void conf_survives(void **state)
 static void catalog_survives(void **state)
 {
 	torture("catalog", read_catalog, NULL);
+	torture("catalogs", merge_catalogs, NULL);
+	torture("prices", merge_prices, NULL);
 }
 
 int main(void)

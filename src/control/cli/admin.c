@@ -303,3 +303,19 @@ bool admin_delete_key(struct admin *a, const char *id, struct err *err)
 	buf_done(&answer);
 	return ok;
 }
+
+/* ---- reload ---- */
+
+bool admin_reload(struct admin *a, bool *is_running, struct err *err)
+{
+	struct buf answer;
+	bool ok;
+
+	*is_running = a->lock_fd < 0;
+	if (!*is_running)
+		return true;
+	buf_init(&answer, 65536);
+	ok = control_call(a->socket_path, HTTP_POST, "/reload", SPAN("{}"), &answer, err);
+	buf_done(&answer);
+	return ok;
+}

@@ -51,6 +51,12 @@ bool admin_create_key(struct admin *a, const struct key_wanted *wanted, struct k
 bool admin_delete_key(struct admin *a, const char *id, struct err *err);
 
 /*
+ * A running server reads its configuration and what belongs to it again; without one nothing
+ * happens. false: why it did not like them; it goes on with what it had.
+ */
+bool admin_reload(struct admin *a, bool *is_running, struct err *err);
+
+/*
  * One request to the server behind a UNIX socket, waiting for the answer; `body` empty: none. An
  * answer of 400 and more is an error with the server's words.
  */

@@ -3,8 +3,10 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 #include "control/cli/command.h"
+#include "control/conf/conf.h"
 #include "machine/base/text.h"
 
 #define DEFAULT_FILE "sluice.yaml"
@@ -277,7 +279,7 @@ static int fail_unknown(const struct call *c, int argc, char **argv)
 		near = text_nearest(span_of(argv[1]), names);
 	if (near == NULL) {
 		/* A group that is nearly right: "key". */
-		const char *groups[] = {"keys", "config", NULL};
+		const char *groups[] = {"keys", "models", "config", NULL};
 
 		near = text_nearest(span_of(argv[1]), groups);
 	}
@@ -394,4 +396,22 @@ const char *call_config(const struct call *c, struct err *err)
 		return DEFAULT_FILE;
 	err_set(err, ERR_CONFIG, "there is no -c FILE, and no " DEFAULT_FILE " in this directory");
 	return NULL;
+}
+
+bool call_data_dir(const struct call *c, char *dir, size_t size, bool *named, struct err *err)
+{
+	const char *given = call_flag(c, "data-dir"), *file = call_flag(c, "config");
+	const char *variable = getenv("SLUICE_DATA_DIR");
+	struct err none = {0};
+
+	*named = true;
+	if (given != NULL) {
+		if (snprintf(dir, size, "%s", given) >= (int)size)
+			return err_set(err, ERR_USAGE, "--data-dir is too long");
+		return true;
+	}
+	if (file == NULL)
+		file = call_config(c, &none);
+	*named = file != NULL || (variable != NULL && variable[0] != '\0');
+	return conf_find_data_dir(&sys_real, file, dir, size, err);
 }

@@ -78,6 +78,8 @@ int run_sim(struct call *c);
 int run_keys_list(struct call *c);
 int run_keys_create(struct call *c);
 int run_keys_delete(struct call *c);
+int run_models_list(struct call *c);
+int run_models_import(struct call *c);
 int run_config_check(struct call *c);
 int run_config_show(struct call *c);
 int run_config_reference(struct call *c);
@@ -88,3 +90,9 @@ int run_help(struct call *c);
  * -c, or ./sluice.yaml when there is one; NULL and an error that says how to get one otherwise.
  */
 const char *call_config(const struct call *c, struct err *err);
+
+/*
+ * --data-dir, else what -c or ./sluice.yaml says, else what `serve --dev` uses. *named: somebody
+ * said so; else it is that last one.
+ */
+bool call_data_dir(const struct call *c, char *dir, size_t size, bool *named, struct err *err);

@@ -61,6 +61,24 @@ static const struct flag keys_delete_flags[] = {
 	FLAG_END,
 };
 
+static const struct flag models_list_flags[] = {
+	{"provider", 'p', "NAME", "Only models whose id begins with NAME/"},
+	FLAG_CONFIG,
+	FLAG_DATA_DIR,
+	FLAG_OUTPUT,
+	FLAG_END,
+};
+
+static const struct flag models_import_flags[] = {
+	{"provider", 'p', "NAME", "Only this provider's models: openai, anthropic, vertex, ..."},
+	{"dry-run", 0, NULL, "Say what would change, and change nothing"},
+	{"force", 0, NULL, "Take prices that change more than ten times, too"},
+	FLAG_CONFIG,
+	FLAG_DATA_DIR,
+	FLAG_OUTPUT,
+	FLAG_END,
+};
+
 static const struct flag config_flags[] = {FLAG_CONFIG, FLAG_END};
 
 static const struct flag config_show_flags[] = {
@@ -111,6 +129,21 @@ const struct command commands[] = {
 		"sluice keys delete alice\n"
 		"sluice keys delete 0198c1f2-8a4e-7d0c-9a58-5b1d7a0b2c11 --yes",
 		keys_delete_flags, run_keys_delete},
+	{"models list", "", 0, 0, "Show the known models: windows, prices, abilities",
+		"What is built in, with what was imported and what the configuration says on top. "
+		"Prices are in USD a million tokens.",
+		"sluice models list --provider anthropic\n"
+		"sluice models list -o json | jq '.data[] | select(.source == \"imported\")'",
+		models_list_flags, run_models_list},
+	{"models import", "FILE", 1, 1, "Take over windows and prices from a public price list",
+		"Reads LiteLLM's model_prices_and_context_window.json, genai-prices' data.json and "
+		"models.dev's api.json, told apart by their shape; says what changes. What the "
+		"list "
+		"does not say of a model stays. In force at once, also in a running server; the "
+		"configuration's own prices stand above. Exit 8: some models were refused.",
+		"sluice models import model_prices_and_context_window.json --dry-run\n"
+		"sluice models import api.json --provider anthropic",
+		models_import_flags, run_models_import},
 	{"config check", "", 0, 0, "Say whether the configuration is valid",
 		"Reads it as the server would. Exit 3 when it is not.",
 		"sluice config check\n"

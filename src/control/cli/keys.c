@@ -29,25 +29,14 @@ static bool open_dir(struct admin *a, const char *dir, bool make, struct err *er
 	return true;
 }
 
-/*
- * --data-dir, else what -c or ./sluice.yaml says, else what `serve --dev` uses; that last one is
- * not made by a command that somebody gave in the wrong directory.
- */
+/* The directory of `serve --dev` is not made by a command that somebody gave elsewhere. */
 static bool open_admin(const struct call *c, struct admin *a, bool make, struct err *err)
 {
-	const char *given = call_flag(c, "data-dir");
-	const char *file = call_flag(c, "config");
-	const char *variable = getenv("SLUICE_DATA_DIR");
-	struct err none = {0};
 	char dir[4096];
+	bool named;
 
-	if (given != NULL)
-		return open_dir(a, given, make, err);
-	if (file == NULL)
-		file = call_config(c, &none);
-	make = make && (file != NULL || (variable != NULL && variable[0] != '\0'));
-	return conf_find_data_dir(&sys_real, file, dir, sizeof(dir), err) &&
-	       open_dir(a, dir, make, err);
+	return call_data_dir(c, dir, sizeof(dir), &named, err) &&
+	       open_dir(a, dir, make && named, err);
 }
 
 static const char *where_todo(const struct err *err)

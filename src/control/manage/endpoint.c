@@ -9,10 +9,22 @@ static bool live(struct manage_call *call, struct err *err)
 	return buf_append_cstr(call->answer, "{\"status\":\"live\"}");
 }
 
+/* On the control socket alone: below no path that workers serve. */
+static bool reload(struct manage_call *call, struct err *err)
+{
+	const struct manage_env *env = call->env;
+
+	if (env->reload == NULL)
+		return err_set(err, ERR_NOT_FOUND, NULL);
+	return env->reload(env->reload_user, err) &&
+	       buf_append_cstr(call->answer, "{\"status\":\"reloaded\"}");
+}
+
 #define KEYS "/v1/manage/apikey"
 
 static const struct manage_endpoint endpoints[] = {
 	{HTTP_GET, "/livez", RIGHT_NONE, live},
+	{HTTP_POST, "/reload", RIGHT_WRITE, reload},
 	{HTTP_GET, KEYS, RIGHT_READ, manage_key_list},
 	{HTTP_POST, KEYS, RIGHT_WRITE, manage_key_create},
 	{HTTP_GET, KEYS "/{id}", RIGHT_OWN, manage_key_show},

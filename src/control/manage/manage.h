@@ -21,6 +21,9 @@ struct manage_env {
 	struct ingest *ingest;
 	struct log *log;
 	const char *data_dir;
+	/* Reads the configuration again; returns when that is done. NULL: cannot. */
+	bool (*reload)(void *user, struct err *err);
+	void *reload_user;
 };
 
 struct manage;

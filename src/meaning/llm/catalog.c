@@ -2,6 +2,7 @@
 #include "meaning/llm/catalog.h"
 #include <stdlib.h>
 #include "machine/base/json.h"
+#include "machine/base/text.h"
 
 #define MAX_CATALOG_BYTES ((size_t)64 << 20)
 #define MAX_TOKENS_OF_MODEL ((int64_t)1 << 40)
@@ -111,7 +112,38 @@ bool catalog_put(struct catalog *c, const struct llm_model *m, struct err *err)
 	return true;
 }
 
-static const struct llm_model *find_exact(const struct catalog *c, struct span id)
+bool catalog_merge(struct catalog *c, const struct catalog *from, struct err *err)
+{
+	struct catalog both = {.n = 0};
+	bool ok = true;
+	int i = 0, j = 0;
+
+	if (!reserve(&both, c->n + from->n + 1, err))
+		return false;
+	while (i < c->n || j < from->n) {
+		int order = i == c->n      ? 1
+			    : j == from->n ? -1
+					   : compare(c->models[i].id, from->models[j].id);
+
+		if (order < 0)
+			both.models[both.n++] = c->models[i];
+		else
+			ok = ok && own(c, &from->models[j], &both.models[both.n++]);
+		i += order <= 0;
+		j += order >= 0;
+	}
+	if (!ok) {
+		free(both.models);
+		return err_set(err, ERR_NO_MEMORY, NULL);
+	}
+	free(c->models);
+	c->models = both.models;
+	c->n = both.n;
+	c->cap = both.cap;
+	return true;
+}
+
+const struct llm_model *catalog_find_exact(const struct catalog *c, struct span id)
 {
 	bool found;
 	int at = place(c, id, &found);
@@ -121,10 +153,10 @@ static const struct llm_model *find_exact(const struct catalog *c, struct span i
 
 const struct llm_model *catalog_find(const struct catalog *c, struct span id)
 {
-	const struct llm_model *m = find_exact(c, id);
+	const struct llm_model *m = catalog_find_exact(c, id);
 	ptrdiff_t region = m == NULL ? span_find_last_char(id, '@') : -1;
 
-	return region > 0 ? find_exact(c, span_head(id, (size_t)region)) : m;
+	return region > 0 ? catalog_find_exact(c, span_head(id, (size_t)region)) : m;
 }
 
 int catalog_count(const struct catalog *c)
@@ -172,72 +204,155 @@ wrong:
 		SPAN_ARG(span_head(text, 64)), PRICE_DECIMALS, MAX_PRICE_USD);
 }
 
+struct span price_write(int64_t nusd, char out[32])
+{
+	uint64_t v = nusd < 0 ? 0 - (uint64_t)nusd : (uint64_t)nusd;
+	uint64_t fraction = v % 1000000000;
+	size_t n = 0;
+
+	if (nusd < 0)
+		out[n++] = '-';
+	n += text_write_u64(out + n, v / 1000000000);
+	if (fraction == 0)
+		return (struct span){out, n};
+	out[n++] = '.';
+	for (uint64_t unit = 100000000; fraction > 0; unit /= 10) {
+		out[n++] = (char)('0' + fraction / unit);
+		fraction %= unit;
+	}
+	return (struct span){out, n};
+}
+
+/* ---- models ---- */
+
+static const struct llm_price no_price = {0, LLM_PRICE_UNKNOWN, LLM_PRICE_UNKNOWN,
+	LLM_PRICE_UNKNOWN, LLM_PRICE_UNKNOWN, LLM_PRICE_UNKNOWN, LLM_PRICE_UNKNOWN,
+	LLM_PRICE_UNKNOWN};
+
+struct llm_model llm_model_unknown(struct span id)
+{
+	return (struct llm_model){.id = id,
+		.api = SPAN("chat"),
+		.geolocation = SPAN("global"),
+		.n_tiers = 1,
+		.price[0] = no_price};
+}
+
+bool llm_model_eq(const struct llm_model *a, const struct llm_model *b)
+{
+	return span_eq(a->id, b->id) && span_eq(a->api, b->api) && span_eq(a->name, b->name) &&
+	       span_eq(a->description, b->description) && span_eq(a->geolocation, b->geolocation) &&
+	       a->created == b->created && a->context_window == b->context_window &&
+	       a->max_output == b->max_output && a->can == b->can &&
+	       a->data_retention == b->data_retention && a->n_tiers == b->n_tiers &&
+	       memcmp(a->price, b->price, (size_t)a->n_tiers * sizeof(*a->price)) == 0;
+}
+
+static bool override_price(const char *text, int64_t *slot, const char *member, struct err *err)
+{
+	if (text == NULL || price_read(span_of(text), slot, err))
+		return true;
+	err_param(err, member);
+	return false;
+}
+
+bool catalog_override(struct catalog *c, const struct llm_override *o, struct err *err)
+{
+	const struct llm_model *known = catalog_find(c, o->id);
+	struct llm_model m = llm_model_unknown(o->id);
+
+	if (known == NULL && o->like.n > 0)
+		known = catalog_find(c, o->like);
+	if (known != NULL)
+		m = *known;
+	m.id = o->id;
+	if (o->context_window >= 0)
+		m.context_window = o->context_window;
+	if (o->max_output >= 0)
+		m.max_output = o->max_output;
+	/* One price for every prompt size: what is written is what is meant. */
+	if (o->input != NULL || o->output != NULL)
+		m.n_tiers = 1;
+	return override_price(o->input, &m.price[0].input, "input_price", err) &&
+	       override_price(o->output, &m.price[0].output, "output_price", err) &&
+	       override_price(o->cache_read, &m.price[0].cache_read, "cached_price", err) &&
+	       override_price(o->cache_write, &m.price[0].cache_write_5m, "caching_price", err) &&
+	       catalog_put(c, &m, err);
+}
+
 /* ---- the catalogue's JSON; its form is documented in catalog/README.md ---- */
 
-static const struct {
-	const char *name;
-	enum llm_capability bit;
-} capabilities[] = {
-	{"cache", LLM_CAN_CACHE},
-	{"see", LLM_CAN_SEE},
-	{"tools", LLM_CAN_CALL_TOOLS},
-	{"reason", LLM_CAN_REASON},
-	{"computer", LLM_CAN_USE_COMPUTER},
-	{"search", LLM_CAN_SEARCH},
-	{"images", LLM_CAN_MAKE_IMAGES},
-	{"json_object", LLM_CAN_JSON_OBJECT},
-	{"json_schema", LLM_CAN_JSON_SCHEMA},
-	{"developer", LLM_CAN_ROLE_DEVELOPER},
-};
+/* In the order of their bits. */
+static const char *const capabilities[] = {"cache", "see", "tools", "reason", "computer", "search",
+	"images", "json_object", "json_schema", "developer", NULL};
+
+const char *llm_capability_name(int i)
+{
+	return capabilities[i];
+}
 
 static bool wrong(struct span id, struct span key, const char *why, struct err *err)
 {
-	return err_set(err, ERR_CONFIG, "catalogue: model \"%.*s\": \"%.*s\" %s",
-		SPAN_ARG(span_head(id, 128)), SPAN_ARG(span_head(key, 64)), why);
+	return err_set(err, ERR_CONFIG, "model \"%.*s\": \"%.*s\" %s", SPAN_ARG(span_head(id, 128)),
+		SPAN_ARG(span_head(key, 64)), why);
 }
 
 static bool read_can(yyjson_val *list, struct llm_model *m, struct err *err)
 {
-	const size_t known = sizeof(capabilities) / sizeof(capabilities[0]);
-	size_t i, max, k;
+	size_t i, max;
 	yyjson_val *name;
 
 	if (!yyjson_is_arr(list))
 		return wrong(m->id, SPAN("can"), "must be an array", err);
 	yyjson_arr_foreach(list, i, max, name)
 	{
-		for (k = 0; k < known && !yyjson_equals_str(name, capabilities[k].name); k++)
-			;
-		if (k == known)
+		int k = 0;
+
+		while (capabilities[k] != NULL && !yyjson_equals_str(name, capabilities[k]))
+			k++;
+		if (capabilities[k] == NULL)
 			return wrong(m->id, SPAN("can"), "names an unknown capability", err);
-		m->can |= capabilities[k].bit;
+		m->can |= 1u << k;
 	}
 	return true;
 }
 
+static const struct {
+	const char *name;
+	size_t at;
+} prices[] = {
+	{"input", offsetof(struct llm_price, input)},
+	{"output", offsetof(struct llm_price, output)},
+	{"cache_read", offsetof(struct llm_price, cache_read)},
+	{"cache_write_5m", offsetof(struct llm_price, cache_write_5m)},
+	{"cache_write_1h", offsetof(struct llm_price, cache_write_1h)},
+	{"input_audio", offsetof(struct llm_price, input_audio)},
+	{"output_audio", offsetof(struct llm_price, output_audio)},
+	{NULL, 0},
+};
+
+const char *llm_price_name(int i)
+{
+	return prices[i].name;
+}
+
+int64_t *llm_price_at(struct llm_price *p, int i)
+{
+	return (int64_t *)((char *)p + prices[i].at);
+}
+
 static int64_t *price_slot(struct llm_price *p, struct span key)
 {
-	if (span_is(key, "input"))
-		return &p->input;
-	if (span_is(key, "output"))
-		return &p->output;
-	if (span_is(key, "cache_read"))
-		return &p->cache_read;
-	if (span_is(key, "cache_write_5m"))
-		return &p->cache_write_5m;
-	if (span_is(key, "cache_write_1h"))
-		return &p->cache_write_1h;
-	if (span_is(key, "input_audio"))
-		return &p->input_audio;
-	if (span_is(key, "output_audio"))
-		return &p->output_audio;
+	for (int i = 0; prices[i].name != NULL; i++)
+		if (span_is(key, prices[i].name))
+			return llm_price_at(p, i);
 	return NULL;
 }
 
 static bool read_price(yyjson_val *object, struct llm_model *m, struct err *err)
 {
-	struct llm_price p = {0, LLM_PRICE_UNKNOWN, LLM_PRICE_UNKNOWN, LLM_PRICE_UNKNOWN,
-		LLM_PRICE_UNKNOWN, LLM_PRICE_UNKNOWN, LLM_PRICE_UNKNOWN, LLM_PRICE_UNKNOWN};
+	struct llm_price p = no_price;
+	struct err why = {0};
 	size_t i, max;
 	yyjson_val *k, *v;
 
@@ -257,8 +372,10 @@ static bool read_price(yyjson_val *object, struct llm_model *m, struct err *err)
 			return wrong(m->id, key, "is not a price", err);
 		if (!yyjson_is_str(v))
 			return wrong(m->id, key, "must be decimal text", err);
-		if (!price_read((struct span){yyjson_get_str(v), yyjson_get_len(v)}, slot, err))
-			return false;
+		if (!price_read((struct span){yyjson_get_str(v), yyjson_get_len(v)}, slot, &why))
+			return err_set(err, ERR_CONFIG, "model \"%.*s\": \"%.*s\": %s",
+				SPAN_ARG(span_head(m->id, 128)), SPAN_ARG(span_head(key, 64)),
+				why.text);
 	}
 	if (m->n_tiers == 0 ? p.above_tokens != 0
 			    : p.above_tokens <= m->price[m->n_tiers - 1].above_tokens)
@@ -340,30 +457,27 @@ static bool read_model(yyjson_val *object, struct llm_model *m, struct err *err)
 	*m = (struct llm_model){.api = SPAN("chat"), .geolocation = SPAN("global")};
 	json_get_str(object, "id", &m->id);
 	if (span_find_char(m->id, '/') <= 0)
-		return err_set(err, ERR_CONFIG,
-			"catalogue: a model has no id of the form "
-			"provider/model");
+		return err_set(err, ERR_CONFIG, "a model has no id of the form provider/model");
 	yyjson_obj_foreach(object, i, max, k,
 		v) if (!read_member(m, (struct span){yyjson_get_str(k), yyjson_get_len(k)}, v,
 			       err)) return false;
 	if (m->n_tiers > 0)
 		return true;
 	m->n_tiers = 1;
-	m->price[0] = (struct llm_price){0, LLM_PRICE_UNKNOWN, LLM_PRICE_UNKNOWN, LLM_PRICE_UNKNOWN,
-		LLM_PRICE_UNKNOWN, LLM_PRICE_UNKNOWN, LLM_PRICE_UNKNOWN, LLM_PRICE_UNKNOWN};
+	m->price[0] = no_price;
 	return true;
 }
 
-/* Into an empty catalogue: append all, sort once. */
-static bool fill(struct catalog *c, yyjson_val *list, struct err *err)
+/* All in their order, then sorted once. *at: the item that is wrong. */
+static bool fill(struct catalog *c, yyjson_val *list, size_t *at, struct err *err)
 {
 	struct llm_model m;
-	size_t i, max;
+	size_t max;
 	yyjson_val *object;
 
-	if (!reserve(c, (int)yyjson_arr_size(list), err))
+	if (!reserve(c, (int)yyjson_arr_size(list) + 1, err))
 		return false;
-	yyjson_arr_foreach(list, i, max, object)
+	yyjson_arr_foreach(list, *at, max, object)
 	{
 		if (!read_model(object, &m, err))
 			return false;
@@ -371,22 +485,32 @@ static bool fill(struct catalog *c, yyjson_val *list, struct err *err)
 			return err_set(err, ERR_NO_MEMORY, NULL);
 		c->n++;
 	}
-	qsort(c->models, (size_t)c->n, sizeof(*c->models), compare_models);
-	for (int k = 1; k < c->n; k++)
-		if (span_eq(c->models[k - 1].id, c->models[k].id))
-			return wrong(c->models[k].id, SPAN("id"), "is there twice", err);
+	if (c->n > 0)
+		qsort(c->models, (size_t)c->n, sizeof(*c->models), compare_models);
+	for (int k = 1; k < c->n; k++) {
+		if (!span_eq(c->models[k - 1].id, c->models[k].id))
+			continue;
+		yyjson_arr_foreach(list, *at, max,
+			object) if (yyjson_equals_strn(json_get(object, "id"), c->models[k].id.p,
+					    c->models[k].id.n)) break;
+		return wrong(c->models[k].id, SPAN("id"), "is there twice", err);
+	}
 	return true;
 }
 
-static bool merge(struct catalog *c, yyjson_val *list, struct err *err)
+/* The line on which the i-th model begins. */
+static int line_of(struct span json, size_t i)
 {
-	struct llm_model m;
-	size_t i, max;
-	yyjson_val *object;
+	struct span list = json_raw(json, "models");
+	struct json_member item = {.value = list};
+	size_t at = 0;
+	int line = 1;
 
-	yyjson_arr_foreach(list, i, max,
-		object) if (!read_model(object, &m, err) || !catalog_put(c, &m, err)) return false;
-	return true;
+	while (list.p != NULL && json_next(list, &at, &item) && i-- > 0)
+		;
+	for (const char *p = json.p; p < item.value.p; p++)
+		line += *p == '\n';
+	return line;
 }
 
 bool catalog_read(struct catalog *c, struct span json, struct err *err)
@@ -394,16 +518,19 @@ bool catalog_read(struct catalog *c, struct span json, struct err *err)
 	struct err why = {0};
 	yyjson_doc *doc = json_read(NULL, json, &why);
 	yyjson_val *list = doc != NULL ? json_get(yyjson_doc_get_root(doc), "models") : NULL;
-	bool ok;
+	size_t at = 0;
+	bool ok = false;
 
-	if (why.code == ERR_NO_MEMORY)
-		return err_set(err, ERR_NO_MEMORY, NULL);
-	if (doc == NULL)
-		return err_set(err, ERR_CONFIG, "catalogue: %s", why.text);
-	if (!yyjson_is_arr(list) || yyjson_arr_size(list) > INT32_MAX / 1024)
-		ok = err_set(err, ERR_CONFIG, "catalogue: \"models\" must be an array");
-	else
-		ok = c->n == 0 ? fill(c, list, err) : merge(c, list, err);
+	if (doc != NULL && (!yyjson_is_arr(list) || yyjson_arr_size(list) > INT32_MAX / 1024))
+		err_set(err, ERR_CONFIG, "line 1: \"models\" must be an array");
+	else if (doc != NULL)
+		ok = fill(c, list, &at, &why);
 	json_free(doc);
+	if (why.code == ERR_NO_MEMORY)
+		err_set(err, ERR_NO_MEMORY, NULL);
+	else if (why.code == ERR_BAD_JSON)
+		err_set(err, ERR_CONFIG, "%s", why.text);
+	else if (why.code != ERR_OK)
+		err_set(err, ERR_CONFIG, "line %d: %s", line_of(json, at), why.text);
 	return ok;
 }

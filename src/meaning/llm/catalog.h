@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "machine/base/arena.h"
+#include "machine/base/buf.h"
 #include "machine/base/err.h"
 
 #define LLM_PRICE_UNKNOWN ((int64_t)-1)
@@ -51,20 +52,53 @@ struct llm_model {
 
 struct catalog;
 
-/* `json` is the text of catalog/models.json's form, documented in catalog/README.md. */
 struct catalog *catalog_new(void);
+/*
+ * Into an empty catalogue. `json` is the text of catalog/models.json's form, documented in
+ * catalog/README.md. ERR_CONFIG says the line, and the model.
+ */
 bool catalog_read(struct catalog *c, struct span json, struct err *err);
+/* The same form: a model a line, in order of id, nothing that says no more than its absence. */
+bool catalog_write(const struct catalog *c, struct buf *out);
+void catalog_write_model(const struct llm_model *m, struct buf *out);
 /* Adds or replaces. The spans are copied. */
 bool catalog_put(struct catalog *c, const struct llm_model *m, struct err *err);
+/* All of `from`, as catalog_put. */
+bool catalog_merge(struct catalog *c, const struct catalog *from, struct err *err);
 void catalog_free(struct catalog *c);
 
 /* Exact id, case-sensitive. An "@region" behind it is tried first with, then without. NULL: not
  * known. */
 const struct llm_model *catalog_find(const struct catalog *c, struct span id);
+/* The same without that second look. */
+const struct llm_model *catalog_find_exact(const struct catalog *c, struct span id);
 int catalog_count(const struct catalog *c);
 const struct llm_model *catalog_at(const struct catalog *c, int i); /* in order of id */
 
+/* A model of which nothing is known but its name. */
+struct llm_model llm_model_unknown(struct span id);
+bool llm_model_eq(const struct llm_model *a, const struct llm_model *b);
+/* The word of the ability 1 << i: "cache"; NULL behind the last. */
+const char *llm_capability_name(int i);
+
+/* What configuration says of a model; what it names is taken, the catalogue's rest stays. */
+struct llm_override {
+	struct span id;                     /* under the provider's configured name */
+	struct span like;                   /* its id under the type's prefix, or empty */
+	int64_t context_window, max_output; /* -1: not named */
+	const char *input, *output, *cache_read, *cache_write; /* USD a million, or NULL */
+};
+
+/* ERR_BAD_REQUEST, with the member in err's param, when a price is none. */
+bool catalog_override(struct catalog *c, const struct llm_override *o, struct err *err);
+
 /* "0.15" USD a million tokens to nano-USD a million; at most 9 decimals, no sign, no exponent. */
 bool price_read(struct span text, int64_t *nusd_per_million, struct err *err);
+/* nano-USD as decimal USD without trailing zeros: 198000 -> "0.000198". Returns a span of `out`. */
+struct span price_write(int64_t nusd, char out[32]);
+
+/* The prices of a row by name, in the order in which they are written; NULL behind the last. */
+const char *llm_price_name(int i);
+int64_t *llm_price_at(struct llm_price *p, int i);
 
 extern const struct span catalog_embedded; /* catalog/models.json, from the build */

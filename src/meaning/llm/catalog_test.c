@@ -134,41 +134,188 @@ static void refuses_slips_of_the_pen(void **state)
 	refuses("{\"models\":[{\"id\":\"a/b\",\"context_window\":-1}]}", "context_window");
 }
 
+static void says_on_which_line(void **state)
+{
+	refuses("{\"models\":[\n{\"id\":\"a/b\"},\n{\"id\":\"a/c\",\"can\":[\"fly\"]}]}",
+		"line 3: model \"a/c\"");
+	refuses("{\"models\":[\n{\"id\":\"a/b\",\n\"price\":[{\"input\":\"x\"}]}]}",
+		"line 2: model \"a/b\": \"input\": \"x\"");
+	refuses("{\"models\":[\n\n{\"id\":\"a/b\"},\n{\"id\":\"a/a\"},\n{\"id\":\"a/b\"}]}",
+		"line 3");
+	refuses("{\"models\":[\n{\"id\":\"a/b\"}\n{}]}", "line 3 column 1");
+	refuses("{\"models\":[7]}", "line 1");
+	refuses("{\"models\":{}}", "line 1");
+}
+
+static void writes_what_it_reads(void **state)
+{
+	struct catalog *c = read_ok(catalog_embedded);
+	struct buf out;
+
+	buf_init(&out, 16 << 20);
+	assert_true(catalog_write(c, &out));
+	assert_true(span_eq(buf_span(&out), catalog_embedded));
+	catalog_free(c);
+	buf_clear(&out);
+	c = read_ok(SPAN("{\"models\":[]}"));
+	assert_true(catalog_write(c, &out));
+	catalog_free(c);
+	catalog_free(read_ok(buf_span(&out)));
+	buf_done(&out);
+}
+
+static void merges_one_into_another(void **state)
+{
+	struct catalog *c = read_ok(SPAN("{\"models\":[{\"id\":\"a/b\",\"max_output\":1},{\"id\":"
+					 "\"a/d\",\"max_output\":1}]}"));
+	struct catalog *from =
+		read_ok(SPAN("{\"models\":[{\"id\":\"a/a\"},{\"id\":\"a/d\",\"max_output\":2},{"
+			     "\"id\":\"a/e\"}]}"));
+	struct catalog *none = catalog_new();
+
+	assert_true(catalog_merge(c, from, NULL));
+	assert_true(catalog_merge(c, none, NULL));
+	catalog_free(from);
+	assert_int_equal(catalog_count(c), 4);
+	assert_true(span_is(catalog_at(c, 0)->id, "a/a") && span_is(catalog_at(c, 3)->id, "a/e"));
+	assert_int_equal(catalog_find(c, SPAN("a/b"))->max_output, 1);
+	assert_int_equal(catalog_find(c, SPAN("a/d"))->max_output, 2);
+	assert_true(catalog_merge(none, c, NULL));
+	assert_int_equal(catalog_count(none), 4);
+	assert_null(catalog_find_exact(c, SPAN("a/b@eu")));
+	assert_true(llm_model_eq(catalog_at(c, 1), catalog_at(none, 1)));
+	assert_false(llm_model_eq(catalog_at(c, 1), catalog_at(c, 2)));
+	catalog_free(none);
+	catalog_free(c);
+}
+
+static void overrides_take_what_they_name(void **state)
+{
+	struct catalog *c = read_ok(
+		SPAN("{\"models\":[{\"id\":\"openai/"
+		     "m\",\"context_window\":9,\"max_output\":8,\"price\":[{"
+		     "\"input\":\"1\",\"output\":\"2\"},{\"above\":5,\"input\":\"3\"}]}]}"));
+	struct llm_override o = {.id = SPAN("mine/m"),
+		.like = SPAN("openai/m"),
+		.context_window = -1,
+		.max_output = 7,
+		.cache_read = "0.5"};
+	const struct llm_model *m;
+	struct err err = {0};
+
+	assert_true(catalog_override(c, &o, NULL));
+	m = catalog_find(c, SPAN("mine/m"));
+	assert_true(m->context_window == 9 && m->max_output == 7 && m->n_tiers == 2);
+	assert_int_equal(m->price[0].cache_read, 500000000);
+	o = (struct llm_override){
+		.id = SPAN("openai/m"), .context_window = -1, .max_output = -1, .input = "4"};
+	assert_true(catalog_override(c, &o, NULL));
+	m = catalog_find(c, SPAN("openai/m"));
+	assert_true(m->n_tiers == 1 && m->price[0].input == 4000000000 &&
+		    m->price[0].output == 2000000000 && m->max_output == 8);
+	o.cache_write = "much";
+	assert_false(catalog_override(c, &o, &err));
+	assert_string_equal(err.param, "caching_price");
+	catalog_free(c);
+}
+
+static int compare_ids(struct span a, struct span b)
+{
+	int order = memcmp(a.p, b.p, a.n < b.n ? a.n : b.n);
+
+	return order != 0 ? order : (a.n > b.n) - (a.n < b.n);
+}
+
+static bool is_one_of(struct span text, const char *const *words)
+{
+	while (*words != NULL && !span_is(text, *words))
+		words++;
+	return *words != NULL;
+}
+
 static bool known_and_above(int64_t price, int64_t limit)
 {
 	return price != LLM_PRICE_UNKNOWN && limit != LLM_PRICE_UNKNOWN && price > limit;
 }
 
+static void assert_sane_row(const struct llm_model *m, const struct llm_price *p)
+{
+	/* A router that adds its own price to that of the model behind it, and a free model. */
+	static const char *const free_output[] = {
+		"azure/model-router", "cohere/north-mini-code-1-0", NULL};
+	struct llm_price row = *p;
+
+	if (p->input == LLM_PRICE_UNKNOWN || p->output == LLM_PRICE_UNKNOWN)
+		fail_msg("%.*s: input and output have a price", SPAN_ARG(m->id));
+	if (p->output == 0 && !span_is(m->api, "embedding") && !is_one_of(m->id, free_output))
+		fail_msg("%.*s: output is free", SPAN_ARG(m->id));
+	if (known_and_above(p->cache_read, p->input))
+		fail_msg("%.*s: cache_read above input", SPAN_ARG(m->id));
+	if (known_and_above(p->cache_write_5m, p->cache_write_1h))
+		fail_msg("%.*s: cache_write_5m above 1h", SPAN_ARG(m->id));
+	for (int i = 0; llm_price_name(i) != NULL; i++)
+		if (*llm_price_at(&row, i) > 1000000000000)
+			fail_msg("%.*s: %s above 1000 USD a million", SPAN_ARG(m->id),
+				llm_price_name(i));
+}
+
 /* What stands in catalog/models.json makes sense. */
 static void the_embedded_catalogue_is_sane(void **state)
 {
+	static const char *const apis[] = {"chat", "embedding", "image", NULL};
+	static const char *const places[] = {"global", "eu", "us", "ap", NULL};
 	struct catalog *c = read_ok(catalog_embedded);
 
 	for (int i = 0; i < catalog_count(c); i++) {
 		const struct llm_model *m = catalog_at(c, i);
 
+		if (i > 0 && compare_ids(catalog_at(c, i - 1)->id, m->id) >= 0)
+			fail_msg("%.*s: not in order, or there twice", SPAN_ARG(m->id));
 		if (m->max_output > m->context_window && m->context_window > 0)
 			fail_msg("%.*s: max_output above its window", SPAN_ARG(m->id));
-		if (!span_is(m->api, "chat") && !span_is(m->api, "embedding") &&
-			!span_is(m->api, "image"))
-			fail_msg("%.*s: api", SPAN_ARG(m->id));
-		for (int k = 0; k < m->n_tiers; k++) {
-			const struct llm_price *p = &m->price[k];
-
-			if (p->input == LLM_PRICE_UNKNOWN || p->output == LLM_PRICE_UNKNOWN)
-				fail_msg("%.*s: input and output have a price", SPAN_ARG(m->id));
-			if (known_and_above(p->cache_read, p->input))
-				fail_msg("%.*s: cache_read above input", SPAN_ARG(m->id));
-			if (known_and_above(p->cache_write_5m, p->cache_write_1h))
-				fail_msg("%.*s: cache_write_5m above 1h", SPAN_ARG(m->id));
-			if (p->input > 1000000000000 || p->output > 1000000000000)
-				fail_msg("%.*s: above 1000 USD a million", SPAN_ARG(m->id));
-		}
+		if (m->context_window > 100000000)
+			fail_msg("%.*s: a window of %lld", SPAN_ARG(m->id),
+				(long long)m->context_window);
+		if (!is_one_of(m->api, apis) || !is_one_of(m->geolocation, places))
+			fail_msg("%.*s: api or geolocation", SPAN_ARG(m->id));
+		if (m->created != 0 && (m->created < 1577836800 || m->created > 1893456000))
+			fail_msg("%.*s: released at %lld", SPAN_ARG(m->id), (long long)m->created);
+		for (int k = 0; k < m->n_tiers; k++)
+			assert_sane_row(m, &m->price[k]);
 	}
 	assert_true(catalog_count(c) >= 150);
 	assert_non_null(catalog_find(c, SPAN("sim/gpt")));
 	assert_non_null(catalog_find(c, SPAN("sim/claude")));
 	assert_non_null(catalog_find(c, SPAN("sim/echo")));
+	catalog_free(c);
+}
+
+/* Each provider that people come with has its models here, with windows and abilities. */
+static void the_embedded_catalogue_covers_the_providers(void **state)
+{
+	static const char *const prefixes[] = {"alibaba/", "anthropic/", "azure/", "bedrock/",
+		"cohere/", "deepinfra/", "deepseek/", "fireworks/", "google/", "groq/", "minimaxi/",
+		"mistral/", "moonshot/", "nebius/", "novita/", "openai/", "perplexity/",
+		"scaleway/", "together/", "vertex/", "xai/"};
+	struct catalog *c = read_ok(catalog_embedded);
+
+	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++) {
+		int n = 0, windows = 0, able = 0;
+
+		for (int k = 0; k < catalog_count(c); k++) {
+			const struct llm_model *m = catalog_at(c, k);
+			bool is_chat = span_is(m->api, "chat");
+
+			if (!span_starts(m->id, span_of(prefixes[i])) || !is_chat)
+				continue;
+			n++;
+			windows += m->context_window > 0;
+			able += m->can != 0;
+		}
+		if (n < 3 || windows * 10 < n * 7 || able * 10 < n * 6)
+			fail_msg("%s: %d models, %d with windows, %d with abilities", prefixes[i],
+				n, windows, able);
+	}
 	catalog_free(c);
 }
 
@@ -180,7 +327,12 @@ int main(void)
 		cmocka_unit_test(regions_fall_back),
 		cmocka_unit_test(puts_add_or_replace),
 		cmocka_unit_test(refuses_slips_of_the_pen),
+		cmocka_unit_test(says_on_which_line),
+		cmocka_unit_test(writes_what_it_reads),
+		cmocka_unit_test(merges_one_into_another),
+		cmocka_unit_test(overrides_take_what_they_name),
 		cmocka_unit_test(the_embedded_catalogue_is_sane),
+		cmocka_unit_test(the_embedded_catalogue_covers_the_providers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

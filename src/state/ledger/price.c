@@ -114,22 +114,3 @@ bool money_read(struct span text, int64_t *nusd)
 	*nusd = dollars * 1000000000 + part;
 	return true;
 }
-
-struct span price_write(int64_t nusd, char out[32])
-{
-	uint64_t v = nusd < 0 ? 0 - (uint64_t)nusd : (uint64_t)nusd;
-	uint64_t fraction = v % 1000000000;
-	size_t n = 0;
-
-	if (nusd < 0)
-		out[n++] = '-';
-	n += text_write_u64(out + n, v / 1000000000);
-	if (fraction == 0)
-		return (struct span){out, n};
-	out[n++] = '.';
-	for (uint64_t unit = 100000000; fraction > 0; unit /= 10) {
-		out[n++] = (char)('0' + fraction / unit);
-		fraction %= unit;
-	}
-	return (struct span){out, n};
-}

@@ -19,6 +19,3 @@ bool price_bound(const struct llm_model *m, int64_t input, int64_t output, int64
 
 /* "50.00" US dollars to nano-USD: no sign, no exponent, at most nine decimals and 9e9 dollars. */
 bool money_read(struct span text, int64_t *nusd);
-
-/* nano-USD as decimal USD without trailing zeros: 198000 -> "0.000198". Returns a span of `out`. */
-struct span price_write(int64_t nusd, char out[32]);
