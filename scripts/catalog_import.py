@@ -98,6 +98,28 @@ SIMULATOR.append({
     "price": [{"input": "0.02", "output": "0"}],
 })
 
+# The facts have no prices by the hour or by the character: these are the makers' price lists.
+MEDIA = [
+    {"id": "groq/whisper-large-v3", "api": "transcription", "name": "Whisper", "created": 1693526400,
+     "price": [{"sound_hour": "0.111"}]},
+    {"id": "groq/whisper-large-v3-turbo", "api": "transcription", "name": "Whisper Large V3 Turbo",
+     "created": 1727740800, "price": [{"sound_hour": "0.04"}]},
+    {"id": "openai/gpt-4o-mini-transcribe", "api": "transcription", "name": "GPT-4o mini Transcribe",
+     "created": 1742428800, "context_window": 16000, "data_retention": True,
+     "price": [{"input": "1.25", "output": "5", "cache_read": "1.25", "input_audio": "3"}]},
+    {"id": "openai/gpt-4o-mini-tts", "api": "speech", "name": "GPT-4o mini TTS", "created": 1742428800,
+     "data_retention": True, "price": [{"input": "0.6", "output": "12"}]},
+    {"id": "openai/gpt-4o-transcribe", "api": "transcription", "name": "GPT-4o Transcribe", "created": 1742428800,
+     "context_window": 16000, "data_retention": True,
+     "price": [{"input": "2.5", "output": "10", "cache_read": "2.5", "input_audio": "6"}]},
+    {"id": "openai/tts-1", "api": "speech", "name": "TTS-1", "created": 1699228800, "data_retention": True,
+     "price": [{"characters": "15"}]},
+    {"id": "openai/tts-1-hd", "api": "speech", "name": "TTS-1 HD", "created": 1699228800, "data_retention": True,
+     "price": [{"characters": "30"}]},
+    {"id": "openai/whisper-1", "api": "transcription", "name": "Whisper", "created": 1677628800,
+     "data_retention": True, "price": [{"sound_hour": "0.36"}]},
+]
+
 
 def decimal(value) -> Decimal:
     return Decimal(str(value))
@@ -224,7 +246,7 @@ def main() -> None:
     for row in rows:
         row.update(FIXES.get(f"{PREFIXES[row['offered_by']]}/{row['id']}", {}))
     by_id = {f"{r['offered_by']}/{r['id']}": r for r in rows}
-    made = {m["id"]: m for m in SIMULATOR}
+    made = {m["id"]: m for m in SIMULATOR + MEDIA}
     for row in rows:
         prefix = PREFIXES[row["offered_by"]]
         base = by_id.get(row.get("base_model") or "", {})

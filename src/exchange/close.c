@@ -56,9 +56,15 @@ static void assess(struct exchange *x, bool complete)
 		if (!x->final_usage && x->usage.output < seen)
 			x->usage.output = seen;
 	} else if (!is_text(x->endpoint->op)) {
-		x->basis = BASIS_NONE;
-		x->cost_nusd = COST_UNKNOWN; /* pictures and sound are not counted by their bytes */
-		return;
+		/* Pictures and sound are not counted by their bytes. */
+		x->usage.characters = x->facts.characters;
+		x->basis = x->usage.characters + x->usage.pictures + x->usage.sound_ms > 0
+				   ? BASIS_GATEWAY_COUNT
+				   : BASIS_NONE;
+		if (x->basis == BASIS_NONE) {
+			x->cost_nusd = COST_UNKNOWN;
+			return;
+		}
 	} else {
 		x->basis = BASIS_GATEWAY_COUNT;
 		x->usage = (struct llm_usage){.input_uncached = estimate_input(x),

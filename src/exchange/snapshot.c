@@ -229,7 +229,10 @@ static bool override_model(struct snapshot *s, const struct conf_model *from, st
 		.input = from->input_price,
 		.output = from->output_price,
 		.cache_read = from->cached_price,
-		.cache_write = from->caching_price};
+		.cache_write = from->caching_price,
+		.characters = from->character_price,
+		.sound_hour = from->sound_price,
+		.picture = from->picture_price};
 	const struct provider *p;
 	struct model_name name;
 	struct err why = {0};

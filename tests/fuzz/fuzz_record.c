@@ -24,8 +24,10 @@ static void read_record(struct span payload)
 	assert(row.basis >= 0 && row.basis < BASIS_COUNT);
 	buf_init(&out, 2 << 20);
 	assert(record_write(&row, final, &out));
-	/* Members of a later version may stand behind; texts over the limit are left out. */
-	assert(out.n <= payload.n);
+	/* A record of an older version is written as one of today's; texts over the limit are left
+	 * out. */
+	if (*payload.p == *buf_span(&out).p)
+		assert(out.n <= payload.n);
 	if (out.n == payload.n)
 		assert(span_eq(buf_span(&out), payload));
 	assert(record_read(buf_span(&out), &again, &final_again) && final == final_again);

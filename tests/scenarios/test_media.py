@@ -26,6 +26,10 @@ def answer(path, body, fields):
         return 200, "audio/mpeg", SOUND
     if path == "/v1/audio/transcriptions" and b"srt" in body:
         return 200, "text/plain; charset=utf-8", b"1\n00:00:00,000 --> 00:00:01,000\nhello\n"
+    if path.startswith("/v1/audio/") and b"whisper-1" in body:
+        return 200, "application/json", json.dumps({"text": "hello", "usage": {"type": "duration", "seconds": 3}}).encode()
+    if path.startswith("/v1/audio/") and b"whisper-large" in body:
+        return 200, "application/json", json.dumps({"text": "hello", "duration": 36.5}).encode()
     if path.startswith("/v1/audio/"):
         usage = {"type": "tokens", "input_tokens": 14, "output_tokens": 3, "total_tokens": 17,
                  "input_token_details": {"text_tokens": 4, "audio_tokens": 10}}
@@ -52,7 +56,8 @@ def media(make_gateway, upstream):
     names = ("gpt-image", "tts", "whisper", "chat")
     return make_gateway({"providers": {"oai": {"type": "openai", "base_url": upstream.url + "/v1", "api_key": kit.PROVIDER_KEY},
                                        "plain": {"type": "anthropic", "base_url": upstream.url, "api_key": kit.PROVIDER_KEY}},
-                         "models": {f"oai/{n}": dict(kit.PRICES) for n in names}})
+                         "models": dict({f"oai/{n}": dict(kit.PRICES) for n in names}, **{
+                             "oai/painter": {"picture_price": "0.04"}, "oai/whisper-large": {"sound_price": "0.111"}})})
 
 
 def form(gateway, path, fields, files):
@@ -133,6 +138,20 @@ def test_sound_becomes_text(media, upstream, path):
     assert SOUND in body and b"oai/" not in body and b"whisper" in body
     row = media.rows()[0]
     assert row["input_audio"] == 10 and row["output"] == 3
+
+
+def test_what_is_no_token_is_priced_by_its_measure(media, upstream):
+    """Speech by its characters, sound by its length, pictures each: as their makers charge them."""
+    speech = {"model": "oai/tts-1", "input": "hé" * 50, "voice": "alloy"}
+    assert media.post("/v1/audio/speech", speech).status_code == 200
+    got = form(media, "/v1/audio/transcriptions", {"model": "oai/whisper-1"}, {"file": ("a.mp3", SOUND, "audio/mpeg")})
+    assert got.json()["usage"] == {"type": "duration", "seconds": 3, "cost": 0.0003}
+    form(media, "/v1/audio/transcriptions", {"model": "oai/whisper-large"}, {"file": ("a.mp3", SOUND, "audio/mpeg")})
+    assert form(media, "/v1/images/edits", {"model": "oai/painter", "prompt": "x"}, {"image": ("a.png", PICTURE, "image/png")}).status_code == 200
+    rows = media.rows()
+    assert [r["cost_nusd"] for r in rows] == [1500000, 300000, 1125417, 40000000]
+    assert [(r["characters"], r["sound_ms"], r["pictures"]) for r in rows] == [(100, 0, 0), (0, 3000, 0), (0, 36500, 0), (0, 0, 1)]
+    assert [r["basis"] for r in rows] == ["gateway_count", "provider_final", "gateway_count", "gateway_count"]
 
 
 def test_subtitles_are_no_json(media):

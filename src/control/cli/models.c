@@ -56,7 +56,10 @@ static bool override(
 		.input = from->input_price,
 		.output = from->output_price,
 		.cache_read = from->cached_price,
-		.cache_write = from->caching_price};
+		.cache_write = from->caching_price,
+		.characters = from->character_price,
+		.sound_hour = from->sound_price,
+		.picture = from->picture_price};
 	const struct provider_type *type = NULL;
 	const struct conf_provider *p;
 	struct model_name name;

@@ -46,7 +46,8 @@ struct conf_model {
 	int64_t context_window, max_output; /* -1: as the catalogue has it */
 	const char *input_price, *output_price, *cached_price,
 		*caching_price; /* USD a million, or NULL */
-	int line, column;       /* of the entry's name in the file */
+	const char *character_price, *sound_price, *picture_price;
+	int line, column; /* of the entry's name in the file */
 	struct conf_origin *origins;
 };
 

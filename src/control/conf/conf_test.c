@@ -242,7 +242,8 @@ static const struct {
 		"f.yaml:1:17: unknown key \"providers.a.typ\"; did you mean \"type\"?"},
 	{"models: {a/b: {price: 1}}\n",
 		"f.yaml:1:16: unknown key \"models.a/b.price\"; known here: context_window, "
-		"max_output, input_price, output_price, cached_price, caching_price"},
+		"max_output, input_price, output_price, cached_price, caching_price, "
+		"character_price, sound_price, picture_price"},
 	{"workers: 1\nlisten: unix:/x\nworkers: 2\n",
 		"f.yaml:3:1: \"workers\" is there twice; it was first in line 1"},
 	{"providers:\n  a: {type: openai}\n  a: {type: openai}\n",

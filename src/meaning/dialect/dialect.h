@@ -25,6 +25,7 @@ struct llm_facts {
 	int64_t max_output;                      /* the client's cap, -1: none */
 	bool has_max_tokens, has_max_completion; /* Chat's two names for it */
 	int64_t choices;                         /* n, 1 when absent */
+	int64_t characters;                      /* of the text that is to be spoken */
 	struct span user;  /* the format's end-user field, or empty; at most 256 bytes */
 	bool has_requesty; /* the body has a `requesty` member, which is taken out */
 };

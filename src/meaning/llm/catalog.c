@@ -227,7 +227,7 @@ struct span price_write(int64_t nusd, char out[32])
 
 static const struct llm_price no_price = {0, LLM_PRICE_UNKNOWN, LLM_PRICE_UNKNOWN,
 	LLM_PRICE_UNKNOWN, LLM_PRICE_UNKNOWN, LLM_PRICE_UNKNOWN, LLM_PRICE_UNKNOWN,
-	LLM_PRICE_UNKNOWN};
+	LLM_PRICE_UNKNOWN, LLM_PRICE_UNKNOWN, LLM_PRICE_UNKNOWN, LLM_PRICE_UNKNOWN};
 
 struct llm_model llm_model_unknown(struct span id)
 {
@@ -277,6 +277,9 @@ bool catalog_override(struct catalog *c, const struct llm_override *o, struct er
 	       override_price(o->output, &m.price[0].output, "output_price", err) &&
 	       override_price(o->cache_read, &m.price[0].cache_read, "cached_price", err) &&
 	       override_price(o->cache_write, &m.price[0].cache_write_5m, "caching_price", err) &&
+	       override_price(o->characters, &m.price[0].characters, "character_price", err) &&
+	       override_price(o->sound_hour, &m.price[0].sound_hour, "sound_price", err) &&
+	       override_price(o->picture, &m.price[0].picture, "picture_price", err) &&
 	       catalog_put(c, &m, err);
 }
 
@@ -328,6 +331,9 @@ static const struct {
 	{"cache_write_1h", offsetof(struct llm_price, cache_write_1h)},
 	{"input_audio", offsetof(struct llm_price, input_audio)},
 	{"output_audio", offsetof(struct llm_price, output_audio)},
+	{"characters", offsetof(struct llm_price, characters)},
+	{"sound_hour", offsetof(struct llm_price, sound_hour)},
+	{"picture", offsetof(struct llm_price, picture)},
 	{NULL, 0},
 };
 

@@ -21,6 +21,9 @@ struct llm_price {
 	int64_t above_tokens;                                              /* 0 for the base row */
 	int64_t input, output, cache_read, cache_write_5m, cache_write_1h; /* nano-USD a million */
 	int64_t input_audio, output_audio;
+	int64_t characters; /* spoken: nano-USD a million */
+	int64_t sound_hour; /* listened to: nano-USD an hour */
+	int64_t picture;    /* made: nano-USD each */
 };
 
 enum llm_capability {
@@ -87,6 +90,7 @@ struct llm_override {
 	struct span like;                   /* its id under the type's prefix, or empty */
 	int64_t context_window, max_output; /* -1: not named */
 	const char *input, *output, *cache_read, *cache_write; /* USD a million, or NULL */
+	const char *characters, *sound_hour, *picture;
 };
 
 /* ERR_BAD_REQUEST, with the member in err's param, when a price is none. */

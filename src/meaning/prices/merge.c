@@ -120,8 +120,7 @@ static struct span in_bounds(struct arena *a, const struct llm_model *m)
 
 		for (int i = 0; llm_price_name(i) != NULL; i++)
 			if (*llm_price_at(&p, i) > MAX_PRICE)
-				return arena_printf(a,
-					"%s: %.*s is above 1000 USD a million tokens",
+				return arena_printf(a, "%s: %.*s is above 1000 USD",
 					llm_price_name(i),
 					SPAN_ARG(price_write(*llm_price_at(&p, i), x)));
 		if (p.input == LLM_PRICE_UNKNOWN || p.output == LLM_PRICE_UNKNOWN)

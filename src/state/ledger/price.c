@@ -3,6 +3,7 @@
 #include "machine/base/text.h"
 
 #define MILLION 1000000
+#define HOUR_MS 3600000
 
 /* The whole request is priced by the row that its prompt's size selects. */
 static const struct llm_price *row_for(const struct llm_model *m, int64_t input)
@@ -21,14 +22,15 @@ static bool add(__int128 *sum, int64_t units, int64_t price)
 		return true;
 	if (price < 0)
 		return false;
-	*sum += (__int128)units * price; /* at most 2^103: seven of them fit */
+	*sum += (__int128)units * price; /* at most 2^103: many of them fit */
 	return true;
 }
 
 static bool in_range(const struct llm_usage *u)
 {
 	const int64_t units[] = {u->input_uncached, u->cache_read, u->cache_write_5m,
-		u->cache_write_1h, u->input_audio, u->output, u->output_audio};
+		u->cache_write_1h, u->input_audio, u->output, u->output_audio, u->characters,
+		u->sound_ms, u->pictures};
 
 	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
 		if (units[i] < 0 || units[i] > LLM_MAX_COUNT)
@@ -39,7 +41,7 @@ static bool in_range(const struct llm_usage *u)
 bool price_of(const struct llm_model *m, const struct llm_usage *u, int64_t *nusd)
 {
 	const struct llm_price *p;
-	__int128 sum = 0;
+	__int128 sum = 0, each = 0, hours = 0;
 
 	if (m == NULL || !in_range(u))
 		return false;
@@ -54,9 +56,13 @@ bool price_of(const struct llm_model *m, const struct llm_usage *u, int64_t *nus
 		!add(&sum, u->cache_write_1h, p->cache_write_1h) ||
 		!add(&sum, u->input_audio, p->input_audio) ||
 		!add(&sum, u->output - u->output_audio, p->output) ||
-		!add(&sum, u->output_audio, p->output_audio))
+		!add(&sum, u->output_audio, p->output_audio) ||
+		!add(&sum, u->characters, p->characters) ||
+		!add(&hours, u->sound_ms, p->sound_hour) || !add(&each, u->pictures, p->picture))
 		return false;
-	sum = (sum + MILLION / 2) / MILLION; /* half up, once */
+	/* 18 millions is the least that both a million and an hour's milliseconds divide. */
+	sum = (sum + each * MILLION) * 18 + hours * (18 * MILLION / HOUR_MS);
+	sum = (sum + 9 * MILLION) / (18 * MILLION); /* half up, once */
 	if (sum > INT64_MAX)
 		return false;
 	*nusd = (int64_t)sum;

@@ -9,8 +9,9 @@
 #define U LLM_PRICE_UNKNOWN
 
 static const struct llm_model model = {.n_tiers = 2,
-	.price = {{0, 3000000000, 15000000000, 300000000, 3750000000, 6000000000, U, U},
-		{200000, 6000000000, 22500000000, 600000000, 7500000000, 12000000000, U, U}}};
+	.price = {{0, 3000000000, 15000000000, 300000000, 3750000000, 6000000000, U, U, U, U, U},
+		{200000, 6000000000, 22500000000, 600000000, 7500000000, 12000000000, U, U, U, U,
+			U}}};
 
 static void every_class_has_its_price(void **state)
 {
@@ -38,9 +39,39 @@ static void every_class_has_its_price(void **state)
 	}
 }
 
+static void what_is_no_token_has_its_own_measure(void **state)
+{
+	struct llm_model m = {.n_tiers = 1,
+		.price = {{0, U, U, U, U, U, U, U, 15000000000, 360000000, 40000000}}};
+	struct llm_usage u = {.characters = 11};
+	int64_t nusd;
+
+	assert_true(price_of(&m, &u, &nusd));
+	assert_int_equal(nusd, 165000);
+	u = (struct llm_usage){.sound_ms = 3000}; /* whisper: 0.006 USD a minute */
+	assert_true(price_of(&m, &u, &nusd));
+	assert_int_equal(nusd, 300000);
+	u = (struct llm_usage){.pictures = 3};
+	assert_true(price_of(&m, &u, &nusd));
+	assert_int_equal(nusd, 120000000);
+	/* 0.111 USD an hour is 30.83 nano-USD a millisecond; halves of all measures make one. */
+	m.price[0].sound_hour = 111000000;
+	u = (struct llm_usage){.sound_ms = 3};
+	assert_true(price_of(&m, &u, &nusd));
+	assert_int_equal(nusd, 93);
+	m.price[0].sound_hour = 1800000;
+	m.price[0].characters = 500000;
+	u = (struct llm_usage){.sound_ms = 1, .characters = 1};
+	assert_true(price_of(&m, &u, &nusd));
+	assert_int_equal(nusd, 1);
+	u = (struct llm_usage){.output = 1, .pictures = 1};
+	assert_false(price_of(&m, &u, &nusd));
+}
+
 static void rounds_half_up_once(void **state)
 {
-	struct llm_model m = {.n_tiers = 1, .price = {{0, 37500000, 500000, 1, U, U, U, U}}};
+	struct llm_model m = {
+		.n_tiers = 1, .price = {{0, 37500000, 500000, 1, U, U, U, U, U, U, U}}};
 	struct llm_usage u = {.input_uncached = 3, .output = 1}; /* 112.5 + 0.5 */
 	int64_t nusd;
 
@@ -56,7 +87,7 @@ static void rounds_half_up_once(void **state)
 
 static void an_unknown_price_is_not_zero(void **state)
 {
-	struct llm_model m = {.n_tiers = 1, .price = {{0, 1000, U, U, U, U, U, U}}};
+	struct llm_model m = {.n_tiers = 1, .price = {{0, 1000, U, U, U, U, U, U, U, U, U}}};
 	struct llm_usage u = {.input_uncached = 5};
 	int64_t nusd = -7;
 
@@ -193,6 +224,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_class_has_its_price),
+		cmocka_unit_test(what_is_no_token_has_its_own_measure),
 		cmocka_unit_test(rounds_half_up_once),
 		cmocka_unit_test(an_unknown_price_is_not_zero),
 		cmocka_unit_test(counts_out_of_range_have_no_cost),

@@ -3,11 +3,13 @@
 #include <assert.h>
 
 /*
- * A payload: u8 version, u8 kind, then the members in the order of record_write below: integers as
- * little-endian 64 bits, ids as 16 bytes, texts as u16 length and bytes. A member is only ever
- * added behind the others, with a new version.
+ * A payload: u8 version, u8 kind, then the members in the order of record_write below: ids as 16
+ * bytes, integers as little-endian 64 bits, texts as u16 length and bytes. A member is only ever
+ * added behind the others of its kind, with a new version; older ones are read.
  */
-#define RECORD_VERSION 1
+#define RECORD_VERSION 2
+#define N_INTS_1 19 /* of version 1 */
+#define N_INTS 22
 enum record_kind { RECORD_CHECKPOINT = 1, RECORD_FINAL = 2 };
 
 static char *put_bytes(char *to, const void *from, size_t n)
@@ -45,7 +47,8 @@ bool record_write(const struct request_row *r, bool final, struct buf *out)
 	const int64_t ints[] = {r->started_ms, r->duration_us, r->first_token_us, r->overhead_us,
 		r->status, r->attempts, r->stream, r->outcome, r->basis, u->present,
 		u->input_uncached, u->cache_read, u->cache_write_5m, u->cache_write_1h,
-		u->input_audio, u->output, u->reasoning, u->output_audio, r->cost_nusd};
+		u->input_audio, u->output, u->reasoning, u->output_audio, r->cost_nusd, u->sound_ms,
+		u->characters, u->pictures};
 	size_t bytes = 2 + 2 * sizeof(r->id.bytes) + sizeof(ints);
 	char *from, *to;
 
@@ -104,8 +107,6 @@ static bool take_text(struct span *rest, struct span *s)
 	return true;
 }
 
-#define N_INTS 19
-
 static bool spread(const int64_t v[N_INTS], struct request_row *r)
 {
 	struct llm_usage *u = &r->usage;
@@ -114,8 +115,8 @@ static bool spread(const int64_t v[N_INTS], struct request_row *r)
 		v[7] < 0 || v[7] >= OUTCOME_COUNT || v[8] < 0 || v[8] >= BASIS_COUNT || v[9] < 0 ||
 		v[9] > 1 || v[18] < -1)
 		return false;
-	for (int i = 10; i < 18; i++)
-		if (v[i] < 0)
+	for (int i = 10; i < N_INTS; i++)
+		if (v[i] < 0 && i != 18)
 			return false;
 	r->started_ms = v[0];
 	r->duration_us = v[1];
@@ -136,6 +137,9 @@ static bool spread(const int64_t v[N_INTS], struct request_row *r)
 	u->reasoning = v[16];
 	u->output_audio = v[17];
 	r->cost_nusd = v[18];
+	u->sound_ms = v[19];
+	u->characters = v[20];
+	u->pictures = v[21];
 	return true;
 }
 
@@ -145,16 +149,16 @@ bool record_read(struct span payload, struct request_row *r, bool *final)
 		&r->user_id, &r->trace_id, &r->tags, &r->extra, &r->referer, &r->title,
 		&r->upstream_id};
 	struct span rest = payload;
-	int64_t ints[N_INTS];
+	int64_t ints[N_INTS] = {0};
 	unsigned char head[2];
 
 	*r = (struct request_row){0};
-	if (!take(&rest, head, sizeof(head)) || head[0] != RECORD_VERSION ||
+	if (!take(&rest, head, sizeof(head)) || head[0] < 1 || head[0] > RECORD_VERSION ||
 		(head[1] != RECORD_CHECKPOINT && head[1] != RECORD_FINAL) ||
 		!take(&rest, r->id.bytes, sizeof(r->id.bytes)) ||
 		!take(&rest, r->key_id.bytes, sizeof(r->key_id.bytes)))
 		return false;
-	for (int i = 0; i < N_INTS; i++)
+	for (int i = 0; i < (head[0] == 1 ? N_INTS_1 : N_INTS); i++)
 		if (!take_int(&rest, &ints[i]))
 			return false;
 	if (!spread(ints, r))

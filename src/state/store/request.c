@@ -46,7 +46,7 @@ static struct db_value text_or_null(struct span s)
 	"model_asked, provider, model_served, user_id, trace_id, tags, extra, referer, title, "    \
 	"upstream_id, status, attempts, stream, outcome, basis, usage_present, input_uncached, "   \
 	"cache_read, cache_write_5m, cache_write_1h, input_audio, output, reasoning, "             \
-	"output_audio, cost_nusd"
+	"output_audio, cost_nusd, sound_ms, characters, pictures"
 
 /*
  * A final row replaces a checkpoint whole (it may be of another attempt, at another provider), and
@@ -56,9 +56,10 @@ static struct db_value text_or_null(struct span s)
 static const char put_sql[] =
 	"INSERT INTO request (" COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, "
 	"?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, "
-	"?30, ?31, ?32, ?33) ON CONFLICT (id) DO UPDATE SET (" COLUMNS ") = (?1, ?2, ?3, ?4, ?5, "
+	"?30, ?31, ?32, ?33, ?34, ?35, ?36) ON CONFLICT (id) DO UPDATE SET (" COLUMNS
+	") = (?1, ?2, ?3, ?4, ?5, "
 	"?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, "
-	"?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33) WHERE request.final = 0";
+	"?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36) WHERE request.final = 0";
 
 bool request_put(struct store *s, const struct request_row *r, bool final, struct err *err)
 {
@@ -77,7 +78,8 @@ bool request_put(struct store *s, const struct request_row *r, bool final, struc
 		db_int(u->input_uncached), db_int(u->cache_read), db_int(u->cache_write_5m),
 		db_int(u->cache_write_1h), db_int(u->input_audio), db_int(u->output),
 		db_int(u->reasoning), db_int(u->output_audio),
-		r->cost_nusd != COST_UNKNOWN ? db_int(r->cost_nusd) : db_null()};
+		r->cost_nusd != COST_UNKNOWN ? db_int(r->cost_nusd) : db_null(),
+		db_int(u->sound_ms), db_int(u->characters), db_int(u->pictures)};
 
 	if (!db_run(s->db, put_sql, v, sizeof(v) / sizeof(v[0]), NULL, NULL, err))
 		return false;
@@ -102,6 +104,9 @@ static void read_usage(const struct db_row *r, struct llm_usage *u)
 	u->output = db_get_int(r, 29);
 	u->reasoning = db_get_int(r, 30);
 	u->output_audio = db_get_int(r, 31);
+	u->sound_ms = db_get_int(r, 33);
+	u->characters = db_get_int(r, 34);
+	u->pictures = db_get_int(r, 35);
 }
 
 static bool on_request(void *user, const struct db_row *r)

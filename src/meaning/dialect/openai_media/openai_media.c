@@ -23,7 +23,8 @@ static bool check_limits(
 			!pick_str(&picks[STREAM_FORMAT], 64, &format, err))
 			return false;
 		facts->stream = span_is(format, "sse");
-		if (characters(input) > MAX_SPEECH_CHARACTERS) {
+		facts->characters = characters(input);
+		if (facts->characters > MAX_SPEECH_CHARACTERS) {
 			err_param(err, "input");
 			return err_set(err, ERR_BAD_REQUEST,
 				"'input' is longer than %d characters; speak it in parts",
@@ -81,6 +82,14 @@ static int64_t or_0(int64_t n)
 	return n > 0 ? n : 0;
 }
 
+/* Seconds, maybe with a fraction, as milliseconds. */
+static int64_t milliseconds(yyjson_val *seconds)
+{
+	double s = yyjson_get_num(seconds);
+
+	return s > 0 && s < 1e9 ? (int64_t)(s * 1000 + 0.5) : 0;
+}
+
 void media_read_usage(yyjson_val *usage, struct llm_usage *u)
 {
 	int64_t input = usage_count(usage, "input_tokens");
@@ -90,6 +99,8 @@ void media_read_usage(yyjson_val *usage, struct llm_usage *u)
 	int64_t rest;
 
 	*u = (struct llm_usage){0};
+	u->sound_ms = milliseconds(json_get(usage, "seconds"));
+	u->present = u->sound_ms > 0;
 	if (input < 0 && output < 0)
 		return;
 	if (details == NULL)
@@ -113,6 +124,15 @@ static const char *content_key(enum llm_op op)
 	return op == LLM_OP_TRANSCRIPTIONS || op == LLM_OP_TRANSLATIONS ? "text" : "data";
 }
 
+/* What stands in the answer itself, where the provider counts nothing. */
+static void count(enum llm_op op, yyjson_val *root, struct llm_usage *u)
+{
+	if (op == LLM_OP_IMAGES || op == LLM_OP_IMAGE_EDITS)
+		u->pictures = (int64_t)yyjson_arr_size(json_get(root, "data"));
+	else
+		u->sound_ms = milliseconds(json_get(root, "duration"));
+}
+
 static bool read_answer(enum llm_op op, yyjson_val *root, struct llm_answer *out, struct err *err)
 {
 	struct llm_answer answer = {0};
@@ -128,6 +148,8 @@ static bool read_answer(enum llm_op op, yyjson_val *root, struct llm_answer *out
 			content_key(op));
 	}
 	media_read_usage(json_get(root, "usage"), &answer.usage);
+	if (!answer.usage.present)
+		count(op, root, &answer.usage);
 	*out = answer;
 	return true;
 }

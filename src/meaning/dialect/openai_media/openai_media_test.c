@@ -71,6 +71,13 @@ static void usage_in_both_spellings(void **state)
 	assert_int_equal(u.input_audio, 14);
 	assert_int_equal(u.input_uncached, 0);
 	usage_of("{\"type\":\"duration\",\"seconds\":3}", &u);
+	assert_true(u.present);
+	assert_int_equal(u.sound_ms, 3000);
+	usage_of("{\"type\":\"duration\",\"seconds\":2.5004}", &u);
+	assert_int_equal(u.sound_ms, 2500);
+	usage_of("{\"type\":\"duration\",\"seconds\":-1}", &u);
+	assert_false(u.present);
+	usage_of("{\"type\":\"duration\",\"seconds\":1e300}", &u);
 	assert_false(u.present);
 }
 
