@@ -16,7 +16,7 @@ static const struct prices_provider rows[] = {
 		false},
 	{"google", "gemini", "gemini/", "google", "google", NULL, false, true},
 	{"groq", "groq", "groq/", "groq", "groq", NULL, false, false},
-	{"minimaxi", "minimax", "minimax/", NULL, "minimax", NULL, false, false},
+	{"minimaxi", "minimax", "minimax/", "minimax", "minimax", NULL, false, false},
 	{"mistral", "mistral", "mistral/", "mistral", "mistral", "eu", false, true},
 	{"moonshot", "moonshot", "moonshot/", "moonshotai", "moonshotai", NULL, false, true},
 	{"nebius", "nebius", "nebius/", NULL, "nebius", NULL, false, false},
