@@ -5,8 +5,8 @@
 #include "machine/base/text.h"
 #include "state/ledger/imported.h"
 
-#define SNAPSHOT_ARENA_BYTES (16u << 20)
-#define MODEL_LIST_BYTES (16u << 20)
+#define SNAPSHOT_ARENA_BYTES (64u << 20)
+#define MODEL_LIST_BYTES (64u << 20)
 
 static bool config_error(const struct conf *c, int line, int column, struct err *err,
 	const char *what, const char *name, const char *hint)

@@ -2,6 +2,7 @@
 """Models and prices from public lists: what changes, what is refused, what a running server charges afterwards."""
 import json
 import os
+import signal
 import subprocess
 import threading
 
@@ -158,6 +159,47 @@ def test_a_file_that_cannot_be_read(home):
         f.truncate(33 << 20)
     done = kit.command("models", "import", "large.json", "--data-dir", "data", cwd=home)
     assert done.returncode == 1 and "33554432 bytes" in done.stderr
+
+
+def test_there_is_a_bound_to_what_is_imported(sim, make_gateway):
+    """Ten thousand models are served; one more is refused, at once or in a second list, and nothing changes."""
+    gateway = make_gateway(kit.config_for(sim))
+    path = os.path.join(gateway.home, "list.json")
+
+    def imports(count, start=0, code=0):
+        with open(path, "w", encoding="utf-8") as f:
+            json.dump({k: v for n in range(start, start + count) for k, v in one(f"m{n}").items()}, f)
+        done = kit.command("models", "import", path, "--data-dir", gateway.data_dir, "-o", "json", cwd=gateway.home)
+        assert done.returncode == code, done.stderr
+        return done.stdout if code == 0 else done.stderr
+    assert "more than 10000 models that are known" in imports(10001, code=1)
+    assert len(json.loads(imports(10000))["added"]) == 10000
+    before = open(os.path.join(gateway.data_dir, "models.json"), "rb").read()
+    assert "10000 models" in imports(1, start=10000, code=1)
+    assert open(os.path.join(gateway.data_dir, "models.json"), "rb").read() == before
+    ids = {m["id"] for m in gateway.get("/v1/models").json()["data"]}
+    assert {"openai/m0", "openai/m9999"} <= ids and "openai/m10000" not in ids
+
+
+def test_only_the_control_socket_reloads(gateway):
+    """Nobody reloads through the gateway's own port, whatever the key may do."""
+    for path in ("/reload", "/v1/manage/reload"):
+        assert gateway.post(path, {}).status_code == 404
+
+
+def test_an_import_while_the_server_ends_does_not_wait(sim, make_gateway):
+    """While the last answers are drained nothing is reloaded any more: the import says so and ends."""
+    gateway = make_gateway(dict(kit.config_for(sim), limits={"drain": "20s"}))
+    path = os.path.join(gateway.home, "list.json")
+    with open(path, "w", encoding="utf-8") as f:
+        json.dump(one(), f)
+    with gateway.raw() as raw:
+        raw.send(gateway.raw_request("/v1/chat/completions", kit.chat("sim/echo+gap=100+events=100", stream=True)))
+        raw.read_head()
+        gateway.signal(signal.SIGTERM)
+        kit.wait_until(lambda: [line for line in gateway.lines() if line.get("event") == "draining"], "draining")
+        done = kit.command("models", "import", path, "--data-dir", gateway.data_dir, cwd=gateway.home, timeout=10)
+        assert done.returncode != 0 and "shutting down" in done.stderr, done.stderr
 
 
 def test_the_next_request_costs_what_was_imported(sim, make_gateway):

@@ -46,9 +46,9 @@ static bool read_list(struct import *im, const char *file, struct err *err)
 
 static bool check_provider(const char *name, struct err *err)
 {
-	const char *const *known = prices_prefixes();
-	const char *near;
+	const char *known[PRICES_MAX_PREFIXES + 1], *near;
 
+	prices_prefixes(known);
 	for (int i = 0; name != NULL && known[i] != NULL; i++)
 		if (strcmp(known[i], name) == 0)
 			return true;

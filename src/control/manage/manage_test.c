@@ -223,6 +223,28 @@ static void test_what_is_refused(void **state)
 	assert_null(strstr(got, "\"name\":\"x\""));
 }
 
+static int reloads;
+static bool is_reload_fine;
+
+static bool on_reload(void *user, struct err *err)
+{
+	assert_ptr_equal(user, &reloads);
+	reloads++;
+	return is_reload_fine || err_set(err, ERR_CONFIG, "sluice.yaml:3:1: unknown key");
+}
+
+static void test_a_reload_is_answered_when_it_is_done(void **state)
+{
+	is_reload_fine = true;
+	assert_int_equal(call("POST", "/reload", "{}"), 200);
+	assert_has("reloaded");
+	is_reload_fine = false;
+	assert_int_equal(call("POST", "/reload", "{}"), 500);
+	assert_has("sluice.yaml:3:1: unknown key");
+	assert_int_equal(reloads, 2);
+	assert_int_equal(call("GET", "/reload", NULL), 405);
+}
+
 static void test_a_name_is_given_once(void **state)
 {
 	assert_int_equal(call("POST", KEYS, "{\"name\":\"twin\"}"), 201);
@@ -300,7 +322,8 @@ static int set_up(void **state)
 
 	snprintf(dir, sizeof(dir), "/tmp/manage_test.XXXXXX");
 	assert_non_null(mkdtemp(dir));
-	env = (struct manage_env){.sys = &sys_real, .data_dir = dir};
+	env = (struct manage_env){
+		.sys = &sys_real, .data_dir = dir, .reload = on_reload, .reload_user = &reloads};
 	assert_true(store_open(&store, &sys_real, dir, &err));
 	env.auth = auth_table_new(&err);
 	assert_non_null(env.auth);
@@ -348,6 +371,7 @@ int main(void)
 		cmocka_unit_test(test_drop_params),
 		cmocka_unit_test(test_expiry),
 		cmocka_unit_test(test_what_is_refused),
+		cmocka_unit_test(test_a_reload_is_answered_when_it_is_done),
 		cmocka_unit_test(test_a_name_is_given_once),
 		cmocka_unit_test(test_a_body_has_a_limit),
 		cmocka_unit_test(test_livez),

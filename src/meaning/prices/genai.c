@@ -18,6 +18,7 @@ static const struct {
 	{"output_mtok", 1},
 	{"cache_read_mtok", 2},
 	{"cache_write_mtok", 3},
+	{"cache_write_1h_mtok", 4},
 	{"input_audio_mtok", 5},
 	{"output_audio_mtok", 6},
 };
@@ -74,14 +75,26 @@ static void read_price(struct prices_list *list, struct prices_entry *e, int pri
 	}
 }
 
+/* Fees, and output that costs otherwise than text does, have no place in a row. */
+static bool has_other_price(yyjson_val *prices)
+{
+	static const char *const others[] = {"requests_kcount", "input_text_messages_kcount",
+		"output_reasoning_mtok", "output_citation_mtok", "output_image_mtok",
+		"output_video_mtok"};
+
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		if (prices_has(json_get(prices, others[i])))
+			return true;
+	return false;
+}
+
 static bool is_wanted(struct prices_list *list, yyjson_val *model, yyjson_val *prices, bool embeds)
 {
 	if (yyjson_is_true(json_get(model, "deprecated")))
 		prices_skip(list, PRICES_SKIP_RETIRED);
 	else if (prices == NULL && yyjson_is_arr(json_get(model, "prices")))
 		prices_skip(list, PRICES_SKIP_OTHER_PRICE);
-	else if (prices_has(json_get(prices, "requests_kcount")) ||
-		 prices_has(json_get(prices, "output_image_mtok")))
+	else if (has_other_price(prices))
 		prices_skip(list, PRICES_SKIP_OTHER_PRICE);
 	else if (!prices_has(json_get(prices, "input_mtok")) ||
 		 (!prices_has(json_get(prices, "output_mtok")) && !embeds))

@@ -6,7 +6,8 @@
 #include "meaning/prices/decimal.h"
 #include "meaning/prices/rows.h"
 
-#define MAX_ENTRIES 50000
+#define MAX_ENTRIES 10000
+#define STEP_ENTRIES 500
 #define MAX_NAME_BYTES 200
 #define MAX_ABOVE 100000000 /* tokens; no window is larger */
 #define ARENA_BYTES ((size_t)64 << 20)
@@ -55,8 +56,8 @@ static bool is_plain(struct span name)
 static struct prices_entry *grow(struct prices_list *list)
 {
 	if (list->n == list->cap) {
-		int cap = list->cap > 0 ? 2 * list->cap : 64;
-		struct prices_entry *v = cap <= 2 * MAX_ENTRIES
+		int cap = list->cap + STEP_ENTRIES;
+		struct prices_entry *v = cap <= MAX_ENTRIES
 						 ? realloc(list->v, (size_t)cap * sizeof(*list->v))
 						 : NULL;
 
@@ -318,7 +319,11 @@ bool prices_list_read(
 	}
 	json_free(doc);
 	if (ok && list->arena.failed)
-		return err_set(err, ERR_NO_MEMORY, "the price list has too many models");
+		return err_set(err, ERR_NO_MEMORY,
+			"there is no memory for the list, or it has more than %d models that are "
+			"known "
+			"here",
+			MAX_ENTRIES);
 	if (ok)
 		sort(list);
 	return ok;

@@ -140,7 +140,7 @@ static void reads_genai(void **state)
 		"\"context_window\":200000,\"prices\":[{\"prices\":{\"input_mtok\":9,"
 		"\"output_mtok\":9}},{\"constraint\":{\"start_date\":\"2026-03-13\"},\"prices\":{"
 		"\"input_mtok\":{\"base\":3,\"tiers\":[{\"start\":200000,\"price\":6}]},"
-		"\"cache_write_mtok\":3.75,\"cache_read_mtok\":0.3,"
+		"\"cache_write_mtok\":3.75,\"cache_write_1h_mtok\":6,\"cache_read_mtok\":0.3,"
 		"\"output_mtok\":{\"base\":15,\"tiers\":[{\"start\":200000,\"price\":22.5}]}}},"
 		"{\"constraint\":{\"start_date\":\"2027-01-01\"},\"prices\":{\"input_mtok\":1,"
 		"\"output_mtok\":1}}]}]},"
@@ -151,6 +151,9 @@ static void reads_genai(void **state)
 		"\"input_mtok\":1,\"output_mtok\":1}}]}]},"
 		"{\"id\":\"perplexity\",\"models\":[{\"id\":\"s\",\"prices\":{\"input_mtok\":1,"
 		"\"output_mtok\":1,\"requests_kcount\":5}}]},"
+		"{\"id\":\"xai\",\"models\":[]},{\"id\":\"minimax\",\"models\":[{\"id\":\"r\","
+		"\"prices\":{\"input_mtok\":1,"
+		"\"output_mtok\":1,\"output_reasoning_mtok\":2}}]},"
 		"{\"id\":\"avian\",\"models\":[{\"id\":\"x\",\"prices\":{}},{\"id\":\"y\"}]}]");
 	assert_int_equal(list.format, PRICES_GENAI);
 	assert_int_equal(list.n, 3);
@@ -159,9 +162,10 @@ static void reads_genai(void **state)
 	assert_int_equal(e->n_rows, 2);
 	assert_row(&e->rows[0], 0, 3000000000, 15000000000, 300000000, 3750000000);
 	assert_row(&e->rows[1], 200000, 6000000000, 22500000000, 300000000, 3750000000);
+	assert_int_equal(e->rows[0].cache_write_1h, 6000000000);
 	entry("anthropic/claude-a-1");
 	assert_true(span_is(entry("bedrock/eu.amazon.nova")->geolocation, "eu"));
-	assert_int_equal(list.skipped[PRICES_SKIP_OTHER_PRICE], 2);
+	assert_int_equal(list.skipped[PRICES_SKIP_OTHER_PRICE], 3);
 	assert_int_equal(list.skipped[PRICES_SKIP_PROVIDER], 2);
 }
 
@@ -330,8 +334,10 @@ static void refuses_what_is_no_list(void **state)
 /* Each provider type with models of its own in the catalogue has a row, and no row is without. */
 static void rows_are_the_provider_types(void **state)
 {
-	const char *const *prefixes = prices_prefixes();
+	const char *prefixes[PRICES_MAX_PREFIXES + 1];
 	int found = 0;
+
+	prices_prefixes(prefixes);
 
 	for (int i = 0; prefixes[i] != NULL; i++) {
 		bool is_there = false;

@@ -73,6 +73,10 @@ static void make_prices(
 		struct llm_price *row = &m->price[i];
 
 		*row = e->rows[i];
+		/* It puts nothing out, whatever a list takes for that. */
+		if (span_is(m->api, "embedding"))
+			row->output =
+				was != NULL && was->output != LLM_PRICE_UNKNOWN ? was->output : 0;
 		if (was != NULL && was->input != LLM_PRICE_UNKNOWN)
 			keep_classes(row, was);
 		else if (is_chat(m))

@@ -18,6 +18,8 @@ static const char held_json[] =
 	"\"max_output\":1000,\"can\":[\"tools\",\"developer\"],\"geolocation\":\"eu\","
 	"\"price\":[{\"input\":\"1\",\"output\":\"4\",\"cache_read\":\"1\",\"cache_write_5m\":"
 	"\"1\"}]},"
+	"{\"id\":\"openai/"
+	"embed\",\"api\":\"embedding\",\"price\":[{\"input\":\"1\",\"output\":\"0\"}]},"
 	"{\"id\":\"openai/no-price\"},"
 	"{\"id\":\"vertex/v\"}]}";
 
@@ -93,6 +95,18 @@ static void what_is_not_said_stays(void **state)
 		"\"input_cost_per_token\":4e-7,\"output_cost_per_token\":2e-6");
 	assert_diff(c, "input:1>0.4;cache_read:0.5>;input above 200000:2>;"
 		       "output above 200000:4>;");
+}
+
+static void embeddings_have_no_output(void **state)
+{
+	assert_null(one("embed", "openai",
+		"\"mode\":\"embedding\",\"input_cost_per_token\":1e-6,\"output_cost_per_token\":1e-"
+		"6"));
+	assert_int_equal(result.counts[PRICES_UNCHANGED], 1);
+	assert_diff(one("embed-2", "openai",
+			    "\"mode\":\"embedding\",\"input_cost_per_token\":1e-6,"
+			    "\"output_cost_per_token\":1e-6"),
+		"api:chat>embedding;input:>1;output:>0;");
 }
 
 static void new_models_are_whole(void **state)
@@ -234,6 +248,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_not_said_stays),
+		cmocka_unit_test(embeddings_have_no_output),
 		cmocka_unit_test(new_models_are_whole),
 		cmocka_unit_test(what_is_the_same_is_unchanged),
 		cmocka_unit_test(bounds_hold),

@@ -61,5 +61,6 @@ const char *prices_format_name(enum prices_format format);
 const char *prices_skip_name(enum prices_skip skip); /* "unknown_provider" */
 const char *prices_skip_text(enum prices_skip skip); /* "of unknown providers" */
 
-/* The prefixes of which lists know models, "openai"; NULL-terminated. */
-const char *const *prices_prefixes(void);
+/* The prefixes of which lists know models, "openai"; ends with NULL. */
+#define PRICES_MAX_PREFIXES 64
+void prices_prefixes(const char *names[PRICES_MAX_PREFIXES + 1]);

@@ -16,7 +16,7 @@ static const struct prices_provider rows[] = {
 		false},
 	{"google", "gemini", "gemini/", "google", "google", NULL, false, true},
 	{"groq", "groq", "groq/", "groq", "groq", NULL, false, false},
-	{"minimaxi", "minimax", "minimax/", NULL, "minimax", NULL, false, false},
+	{"minimaxi", "minimax", "minimax/", "minimax", "minimax", NULL, false, false},
 	{"mistral", "mistral", "mistral/", "mistral", "mistral", "eu", false, true},
 	{"moonshot", "moonshot", "moonshot/", "moonshotai", "moonshotai", NULL, false, true},
 	{"nebius", "nebius", "nebius/", NULL, "nebius", NULL, false, false},
@@ -59,12 +59,11 @@ const struct prices_provider *prices_provider_find(enum prices_format format, st
 	return NULL;
 }
 
-const char *const *prices_prefixes(void)
-{
-	static const char *names[ROWS + 1];
+_Static_assert(ROWS <= PRICES_MAX_PREFIXES, "room for all names");
 
-	/* Always the same values: whoever comes at the same time writes no other. */
+void prices_prefixes(const char *names[PRICES_MAX_PREFIXES + 1])
+{
 	for (int i = 0; i < ROWS; i++)
 		names[i] = rows[i].prefix;
-	return names;
+	names[ROWS] = NULL;
 }

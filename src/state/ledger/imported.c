@@ -15,8 +15,11 @@ static bool read_text(struct catalog *c, const char *path, struct span text, str
 {
 	struct err why = {0};
 
-	if (catalog_read(c, text, &why))
+	if (catalog_read(c, text, &why) && catalog_count(c) <= IMPORTED_MAX_MODELS)
 		return true;
+	if (why.code == ERR_OK)
+		return err_set(
+			err, ERR_CONFIG, "%s: more than %d models", path, IMPORTED_MAX_MODELS);
 	if (why.code != ERR_CONFIG)
 		return err_set(err, why.code, NULL);
 	return err_set(err, ERR_CONFIG, "%s: %s", path, why.text);
@@ -56,6 +59,9 @@ bool imported_write(struct sys *sys, const char *data_dir, const struct catalog 
 
 	buf_init(&text, IMPORTED_MAX_BYTES);
 	ok = find(data_dir, path, err) &&
+	     (catalog_count(c) <= IMPORTED_MAX_MODELS ||
+		     err_set(err, ERR_TOO_LARGE, "%s would have more than %d models", path,
+			     IMPORTED_MAX_MODELS)) &&
 	     (catalog_write(c, &text) ||
 		     err_set(err, ERR_NO_MEMORY, "%s would be larger than %zu bytes", path,
 			     IMPORTED_MAX_BYTES)) &&
