@@ -352,7 +352,7 @@ http {{
 
     # ---- all of it ----
 
-    plain_model, stream_model, slow_model = "gpt+bytes=1500", "gpt+events=100", "gpt+events=3000+gap=100"
+    plain_model, stream_model, slow_model = "gpt+bytes=1500", "gpt+events=100", "gpt+events=600+gap=500"
 
     def run(self):
         rounds, seconds = (2, 1.5) if self.quick else (5, 4)
