@@ -100,9 +100,13 @@ static bool is_promised(const struct exchange *x)
 
 static void judge(struct exchange *x)
 {
+	const struct answer_about *given = lookup_about(x);
+
 	if (x->err.code == ERR_OK) {
-		x->outcome = OUTCOME_OK;
-		x->status = 200;
+		x->status = given != NULL && given->status != 0 ? given->status : 200;
+		x->outcome = x->status < 400   ? OUTCOME_OK
+			     : x->status < 500 ? OUTCOME_CLIENT_ERROR
+					       : OUTCOME_PROVIDER_ERROR;
 		return;
 	}
 	if (is_promised(x))
@@ -158,10 +162,10 @@ static void release(struct exchange *x)
 	struct span tail = buf_span(&x->held);
 
 	x->gated = false;
-	if (x->request != NULL && tail.n > 0) {
+	if ((x->request != NULL || x->writer != NULL) && tail.n > 0) {
 		if (!x->begun) /* the usage came in the answer's first read */
 			relay_begin_answer(x);
-		request_write(x->request, &tail, 1);
+		out_write(x, tail);
 		x->last_ms = loop_now_ms(x->env->loop);
 	}
 	buf_done(&x->held);
@@ -247,16 +251,16 @@ static void end_stream(struct exchange *x)
 
 	/* What was gated after the last good event is still the provider's: it goes out before. */
 	if (x->err.code != ERR_OK && x->answer == ANSWER_BYTES) {
-		request_abort(x->request); /* the only way to say that bytes are missing */
+		out_abort(x); /* the only way to say that bytes are missing */
 		return;
 	}
 	if (x->err.code != ERR_OK && !x->error_sent)
 		write_failure(x);
 	tail = buf_span(&x->held);
 	if (x->held.failed)
-		request_abort(x->request);
+		out_abort(x);
 	else
-		request_write_end(x->request, &tail, tail.n > 0 ? 1 : 0);
+		out_end(x, tail);
 }
 
 /* Whether waiting helps where a budget was the reason. */
@@ -283,7 +287,7 @@ static void answer_error(struct exchange *x)
 		add_retry(&reply, x);
 	else if (!x->err_from_provider && err_row(x->err.code)->retry == RETRY_LATER)
 		reply_add(&reply, "retry-after", SPAN("1"));
-	request_answer(x->request, &reply.http, buf_span(&body));
+	out_answer(x, &reply, buf_span(&body));
 	buf_done(&body);
 }
 
@@ -304,7 +308,7 @@ static void answer_translated(struct exchange *x)
 	reply_init(&reply, 200, "application/json");
 	reply_add_exchange(&reply, x);
 	x->first_us = loop_now_us(x->env->loop);
-	request_answer(x->request, &reply.http, buf_span(&body));
+	out_answer(x, &reply, buf_span(&body));
 	buf_done(&body);
 }
 
@@ -333,14 +337,16 @@ static void answer_plain(struct exchange *x)
 	reply_init(&reply, 200, "application/json");
 	reply_add_exchange(&reply, x);
 	x->first_us = loop_now_us(x->env->loop);
-	request_answer_spans(x->request, &reply.http, spans, n);
+	out_answer_spans(x, &reply, spans, n);
 }
 
 enum move step_finish(struct exchange *x)
 {
 	timer_stop(&x->timer);
-	if (x->request != NULL) {
-		if (is_promised(x)) {
+	if (x->request != NULL || (x->writer != NULL && x->err.code != ERR_CLIENT_GONE)) {
+		if (x->replay != NULL && x->err.code == ERR_OK) {
+			lookup_answer(x);
+		} else if (is_promised(x)) {
 			if (!x->begun) /* the whole stream came in one read: all leaves together */
 				relay_begin_answer(x);
 			end_stream(x);
@@ -353,6 +359,7 @@ enum move step_finish(struct exchange *x)
 		}
 		x->request = NULL;
 	}
+	lookup_end(x);
 	meters_end(x);
 	return MOVE_NEXT;
 }
@@ -362,6 +369,10 @@ void close_client_gone(struct exchange *x, const struct err *why)
 	x->request = NULL;
 	if (x->step == STEP_SETTLE)
 		return; /* the record stands; there is nobody to answer */
+	if (lookup_goes_on(x)) {
+		relay_client_drained(x);
+		return;
+	}
 	assert(x->step < STEP_SETTLE);
 	relay_cancel(x);
 	err_set(&x->err, ERR_CLIENT_GONE, "%s",

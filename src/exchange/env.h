@@ -10,6 +10,7 @@
 #include "machine/http/server.h"
 #include "machine/obs/metrics.h"
 #include "state/auth/auth.h"
+#include "state/cache/answers.h"
 #include "state/ledger/budget.h"
 #include "state/ledger/ingest.h"
 #include "state/ledger/journal.h"
@@ -23,6 +24,8 @@ struct exchange_env {
 	struct snapshot *snapshot;
 	struct auth_table *auth;
 	struct budget *budget;
+	struct answers *answers;
+	struct mailbox *mailbox; /* of its loop */
 	struct ingest *ingest;
 	struct log *log;
 	struct metrics_registry *registry;

@@ -21,8 +21,10 @@ struct step_row {
 static const struct step_row rows[STEP_COUNT] = {
 	[STEP_RECEIVE] = {"receive", step_receive, STEP_DECODE, STEP_SETTLE, 0,
 		"the client's body"},
-	[STEP_DECODE] = {"decode", step_decode, STEP_PLAN, STEP_SETTLE, AFTER(STEP_RECEIVE), "-"},
-	[STEP_PLAN] = {"plan", step_plan, STEP_FETCH, STEP_SETTLE, AFTER(STEP_DECODE), "-"},
+	[STEP_DECODE] = {"decode", step_decode, STEP_LOOKUP, STEP_SETTLE, AFTER(STEP_RECEIVE), "-"},
+	[STEP_LOOKUP] = {"lookup", step_lookup, STEP_PLAN, STEP_SETTLE, AFTER(STEP_DECODE),
+		"another request that makes the same answer"},
+	[STEP_PLAN] = {"plan", step_plan, STEP_FETCH, STEP_SETTLE, AFTER(STEP_LOOKUP), "-"},
 	[STEP_FETCH] = {"fetch", step_fetch, STEP_CREDENTIAL, STEP_SETTLE,
 		AFTER(STEP_PLAN) | AFTER(STEP_RELAY),
 		"servers of pictures and files, until timeouts.media each"},
@@ -35,9 +37,9 @@ static const struct step_row rows[STEP_COUNT] = {
 	[STEP_RELAY] = {"relay", step_relay, STEP_SETTLE, STEP_SETTLE, AFTER(STEP_DISPATCH),
 		"both sockets, until first_event_ms, idle_ms, total_ms"},
 	[STEP_SETTLE] = {"settle", step_settle, STEP_FINISH, STEP_FINISH,
-		AFTER(STEP_RECEIVE) | AFTER(STEP_DECODE) | AFTER(STEP_PLAN) | AFTER(STEP_FETCH) |
-			AFTER(STEP_CREDENTIAL) | AFTER(STEP_HOLD) | AFTER(STEP_DISPATCH) |
-			AFTER(STEP_RELAY),
+		AFTER(STEP_RECEIVE) | AFTER(STEP_DECODE) | AFTER(STEP_LOOKUP) | AFTER(STEP_PLAN) |
+			AFTER(STEP_FETCH) | AFTER(STEP_CREDENTIAL) | AFTER(STEP_HOLD) |
+			AFTER(STEP_DISPATCH) | AFTER(STEP_RELAY),
 		"the journal, until the end of the loop's turn"},
 	[STEP_FINISH] = {"finish", step_finish, STEP_LINGER, STEP_LINGER, AFTER(STEP_SETTLE), "-"},
 	[STEP_LINGER] = {"linger", step_linger, STEP_LINGER, STEP_LINGER, AFTER(STEP_FINISH),
@@ -74,6 +76,9 @@ static void run(struct exchange *x)
 			assert(x->err.code != ERR_OK);
 			enter(x, row->on_failure);
 			break;
+		case MOVE_ANSWERED:
+			enter(x, row->on_failure);
+			break;
 		}
 	}
 }
@@ -96,6 +101,12 @@ void exchange_again(struct exchange *x)
 	buf_clear(&x->held);
 	x->attempts--; /* it is no second try */
 	enter(x, STEP_FETCH);
+	run(x);
+}
+
+void exchange_answered(struct exchange *x)
+{
+	enter(x, rows[x->step].on_failure);
 	run(x);
 }
 
@@ -153,7 +164,7 @@ void exchange_make_id(struct exchange_env *env, struct id *id)
 
 void exchange_free(struct exchange *x)
 {
-	assert(x->call == NULL && x->request == NULL);
+	assert(x->call == NULL && x->request == NULL && x->writer == NULL);
 	journal_forget(&x->waiter);
 	timer_done(&x->timer);
 	fetch_cancel(x);

@@ -5,7 +5,8 @@
  *
  * The steps are a table in exchange.c. A step returns NEXT (the row's next step runs at once), WAIT
  * (one wake-up is armed that will call exchange_advance), FAIL (x->err says why; the row's
- * on_failure step runs) or END (the exchange is gone). Memory of the exchange comes from its
+ * on_failure step runs), ANSWERED (the same without an error: nothing more is to be done for the
+ * answer) or END (the exchange is gone). Memory of the exchange comes from its
  * arena and dies with it.
  */
 #include "exchange/credential.h"
@@ -25,6 +26,7 @@
 enum step {
 	STEP_RECEIVE,
 	STEP_DECODE,
+	STEP_LOOKUP,
 	STEP_PLAN,
 	STEP_FETCH,
 	STEP_CREDENTIAL,
@@ -37,7 +39,7 @@ enum step {
 	STEP_COUNT
 };
 
-enum move { MOVE_NEXT, MOVE_WAIT, MOVE_FAIL, MOVE_END };
+enum move { MOVE_NEXT, MOVE_WAIT, MOVE_FAIL, MOVE_ANSWERED, MOVE_END };
 
 enum answer_kind {
 	ANSWER_NONE,   /* the provider's head has not come */
@@ -90,6 +92,11 @@ struct exchange {
 	struct fetch *fetch;             /* NULL: nothing is fetched */
 	struct loop_task fetch_task;
 	int attempts;
+
+	/* An answer that is given again. */
+	struct answer *writer; /* of ours, for others; NULL: it is not kept */
+	struct replay *replay; /* of another's, for our client; arena; NULL: we make it */
+	bool out_cut;          /* what went out stays visibly incomplete */
 
 	/* What it may cost. */
 	struct budget_hold hold; /* not open: the key has no limit */
@@ -148,6 +155,8 @@ void exchange_begin(struct exchange *x);
 void exchange_advance(struct exchange *x);
 /* The provider is asked once more for the same request; from the end of a call. */
 void exchange_again(struct exchange *x);
+/* The answer is complete without the steps between; from events only. */
+void exchange_answered(struct exchange *x);
 /* The current step failed (x->err is set): on with its on_failure step. */
 void exchange_fail(struct exchange *x);
 const char *exchange_step_name(enum step s);
@@ -165,6 +174,15 @@ void exchange_count_bytes(struct exchange *x);
 void intake_begin(struct exchange_env *env, struct http_request *r, const struct endpoint_match *m);
 enum move step_receive(struct exchange *x);
 enum move step_decode(struct exchange *x);
+
+/* lookup.c: idempotency keys. */
+enum move step_lookup(struct exchange *x);
+void lookup_drained(struct exchange *x); /* the client took what was given again */
+void lookup_cancel(struct exchange *x);  /* nothing more is read */
+void lookup_answer(struct exchange *x);  /* the end of an answer given again, or all of it */
+const struct answer_about *lookup_about(const struct exchange *x); /* NULL: it is our own */
+bool lookup_goes_on(const struct exchange *x);                     /* though its client is gone */
+void lookup_end(struct exchange *x); /* of an answer that was kept for others */
 
 /* commit.c */
 enum move step_plan(struct exchange *x);
@@ -226,7 +244,7 @@ void meters_local(struct exchange_env *env, const struct endpoint *e, struct htt
 struct reply {
 	struct http_reply http;
 	struct http_field fields[EXCHANGE_MAX_FIELDS];
-	char cost[40], attempts[20], latency[24], cap[24];
+	char cost[40], attempts[20], latency[24], cap[24], replay_of[ID_REQUEST_CHARS + 1];
 };
 /* x may be NULL (no exchange was made): then only request id and CORS fields. */
 void reply_init(struct reply *reply, int status, const char *content_type);
@@ -238,6 +256,18 @@ void reply_add_exchange(struct reply *reply, struct exchange *x);
 /* The refusal of a request that never became an exchange, in the caller's dialect. */
 void reply_error(struct exchange_env *env, struct http_request *r, const struct dialect *d,
 	const struct err *err);
+
+/*
+ * out.c: the answer's bytes, to the client (x->request NULL: there is none any more) and to the
+ * copy that is kept. out_answer, out_end and out_abort are the last; the request pointer is gone.
+ */
+void out_begin(struct exchange *x, const struct reply *reply);
+void out_write(struct exchange *x, struct span bytes);
+void out_end(struct exchange *x, struct span bytes);
+void out_abort(struct exchange *x);
+void out_answer(struct exchange *x, const struct reply *reply, struct span body);
+void out_answer_spans(
+	struct exchange *x, const struct reply *reply, const struct span *body, int n);
 
 /* local.c: answers that need no provider. */
 void local_answer(struct exchange_env *env, struct http_request *r, const struct endpoint_match *m);

@@ -49,7 +49,8 @@ void reply_add_cors(struct reply *reply, const struct snapshot *s, const struct 
 			SPAN("x-request-id, request-id, retry-after, x-sluice-model, "
 			     "x-sluice-provider, "
 			     "x-sluice-attempts, x-sluice-cost, x-sluice-latency-ms, "
-			     "x-sluice-upstream-id, x-sluice-hint, x-sluice-warnings"));
+			     "x-sluice-upstream-id, x-sluice-hint, x-sluice-warnings, "
+			     "x-sluice-replay-of, idempotent-replayed"));
 		return;
 	}
 	reply_add(reply, "access-control-allow-methods", SPAN("GET, POST, OPTIONS"));
@@ -80,9 +81,19 @@ static void add_warnings(struct reply *reply, struct exchange *x)
 /* Everything an inference answer says about itself. */
 void reply_add_exchange(struct reply *reply, struct exchange *x)
 {
+	const struct answer_about *given = lookup_about(x);
 	size_t n;
 
 	reply_add_id(reply, x->request_id);
+	if (given != NULL && x->err.code == ERR_OK) {
+		id_write_request(&given->request, reply->replay_of);
+		reply_add(reply, "idempotent-replayed", SPAN("true"));
+		reply_add(reply, "x-sluice-replay-of", span_of(reply->replay_of));
+		if (given->provider[0] != '\0') {
+			reply_add(reply, "x-sluice-provider", span_of(given->provider));
+			reply_add(reply, "x-sluice-model", span_of(given->model));
+		}
+	}
 	if (x->provider != NULL) {
 		reply_add(reply, "x-sluice-provider", x->provider->name);
 		reply_add(reply, "x-sluice-model", x->facts.model);
@@ -109,7 +120,8 @@ void reply_add_exchange(struct reply *reply, struct exchange *x)
 		reply_add(reply, "x-sluice-warnings", SPAN("estimate:input_tokens"));
 	for (int i = 0; i < x->n_passed && reply->http.n < EXCHANGE_MAX_FIELDS - 4; i++)
 		reply->fields[reply->http.n++] = x->passed[i];
-	reply_add_cors(reply, x->snapshot, request_head(x->request));
+	if (x->request != NULL)
+		reply_add_cors(reply, x->snapshot, request_head(x->request));
 }
 
 /* RFC 9110 section 15.5.6: a 405 says what would be allowed. */

@@ -28,6 +28,7 @@ struct process {
 	struct ingest *ingest;
 	struct auth_table *auth;
 	struct budget *budget;
+	struct answers *answers;
 	struct metrics_registry *registry;
 	struct metrics *metrics; /* the boot thread's own */
 	struct manage *manage;
@@ -157,6 +158,7 @@ static bool start_workers(struct process *p, struct err *err)
 		.tls = p->tls,
 		.auth = p->auth,
 		.budget = p->budget,
+		.answers = p->answers,
 		.ingest = p->ingest,
 		.log = p->log,
 		.registry = p->registry,
@@ -190,6 +192,11 @@ static bool start_workers(struct process *p, struct err *err)
 	return true;
 }
 
+static void bound_answers(struct process *p, const struct conf *c)
+{
+	answers_set_bounds(p->answers, c->answers_max_bytes, c->answer_max_bytes);
+}
+
 static bool start_state(struct process *p, struct err *err)
 {
 	const char *data_dir = p->snapshot->conf->data_dir;
@@ -202,10 +209,12 @@ static bool start_state(struct process *p, struct err *err)
 		return false;
 	}
 	p->budget = budget_new(err);
-	if (p->budget == NULL) {
+	p->answers = p->budget != NULL ? answers_new(err) : NULL;
+	if (p->answers == NULL) {
 		store_close(&p->store);
 		return false;
 	}
+	bound_answers(p, p->snapshot->conf);
 	p->ingest = ingest_start(p->sys, &p->store, data_dir, p->epoch, p->log, err);
 	return p->ingest != NULL;
 }
@@ -285,6 +294,7 @@ static void reload(struct process *p, struct err *err)
 	for (int i = 0; i < p->n_workers; i++)
 		worker_reload(p->workers[i], snapshot_ref(made),
 			tls != NULL ? tls_context_ref(tls) : NULL);
+	bound_answers(p, made->conf);
 	snapshot_unref(p->snapshot);
 	p->snapshot = made;
 	tls_context_unref(p->tls);
@@ -355,6 +365,7 @@ static void stop(struct process *p)
 	if (p->auth != NULL)
 		auth_table_free(p->auth);
 	budget_free(p->budget);
+	answers_free(p->answers);
 	if (p->registry != NULL)
 		metrics_registry_free(p->registry);
 	dev_stop(&p->dev);

@@ -82,6 +82,7 @@ static bool open_worker(struct worker *w, const struct worker_spec *spec, struct
 	w->mailbox = mailbox_new(w->loop, err);
 	w->resolver = w->mailbox != NULL ? resolver_new(w->loop) : NULL;
 	w->env.loop = w->loop;
+	w->env.mailbox = w->mailbox;
 	w->port = w->mailbox != NULL ? manage_port_open(spec->manage, w->mailbox, err) : NULL;
 	w->env.manage = serve_management;
 	w->env.manage_user = w->port;
@@ -146,6 +147,7 @@ struct worker *worker_new(const struct worker_spec *spec, struct err *err)
 	w->env.snapshot = snapshot_ref(spec->snapshot);
 	w->env.auth = spec->auth;
 	w->env.budget = spec->budget;
+	w->env.answers = spec->answers;
 	w->env.ingest = spec->ingest;
 	w->env.log = spec->log;
 	w->env.registry = spec->registry;

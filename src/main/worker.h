@@ -23,6 +23,7 @@ struct worker_spec {
 	struct tls_context *tls;   /* NULL: plain; a reference is taken */
 	struct auth_table *auth;
 	struct budget *budget;
+	struct answers *answers;
 	struct ingest *ingest;
 	struct log *log;
 	struct metrics_registry *registry;

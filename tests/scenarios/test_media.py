@@ -60,9 +60,9 @@ def media(make_gateway, upstream):
                              "oai/painter": {"picture_price": "0.04"}, "oai/whisper-large": {"sound_price": "0.111"}})})
 
 
-def form(gateway, path, fields, files):
+def form(gateway, path, fields, files, **headers):
     import requests
-    return requests.post(gateway.url + path, data=fields, files=files, headers=gateway.headers(), timeout=30)
+    return requests.post(gateway.url + path, data=fields, files=files, headers=gateway.headers(**headers), timeout=30)
 
 
 # ---- pictures ----
@@ -138,6 +138,20 @@ def test_sound_becomes_text(media, upstream, path):
     assert SOUND in body and b"oai/" not in body and b"whisper" in body
     row = media.rows()[0]
     assert row["input_audio"] == 10 and row["output"] == 3
+
+
+def test_a_form_has_a_new_boundary_in_each_try(media, upstream):
+    """With an Idempotency-Key the retry of a form is the same request, another file is not."""
+    def send(sound):
+        return form(media, "/v1/audio/transcriptions", {"model": "oai/whisper"}, {"file": ("a.mp3", sound, "audio/mpeg")}, **{"Idempotency-Key": "a"})
+    first, again = send(SOUND), send(SOUND)
+    assert first.status_code == again.status_code == 200 and again.content == first.content
+    assert again.headers["idempotent-replayed"] == "true" and len(upstream.asked) == 1
+    assert send(SOUND[1:]).status_code == 409
+    speech = [media.post("/v1/audio/speech", {"model": "oai/tts-1", "input": "x", "voice": "alloy"}, headers=media.headers(**{"Idempotency-Key": "b"}))
+              for _ in range(2)]
+    assert speech[1].content == speech[0].content == SOUND and speech[1].headers["content-type"] == "audio/mpeg"
+    assert len(upstream.asked) == 2
 
 
 def test_what_is_no_token_is_priced_by_its_measure(media, upstream):

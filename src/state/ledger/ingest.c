@@ -75,7 +75,7 @@ static bool follow(struct ingest *g, const char *file, struct err *err)
 		g->more = true;
 		return true;
 	}
-	snprintf(t.file, sizeof(t.file), "%s", file);
+	memcpy(t.file, file, strlen(file) + 1);
 	if (!journal_mark_get(&g->store, span_of(file), &t.offset, err))
 		return false;
 	g->tails[g->n++] = t;
