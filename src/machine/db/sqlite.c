@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <sqlite3.h>
 #include <stdlib.h>
+#include <time.h>
 #include "machine/db/db.h"
 
 #define MAX_STATEMENTS 64
@@ -41,12 +42,31 @@ static bool read_mode(void *user, const struct db_row *r)
 	return true;
 }
 
+/*
+ * The first change to WAL needs the file alone, and SQLite does not wait for that by itself: two
+ * that open a new file at the same moment would each see the other as an error.
+ */
+static bool enter_wal(struct db *d, bool *is_wal, struct err *err)
+{
+	const struct timespec pause = {.tv_nsec = 5 * 1000000};
+	struct err why = {0};
+
+	for (int waited = 0;; waited += 5) {
+		why.code = ERR_OK;
+		if (db_run(d, "PRAGMA journal_mode=WAL", NULL, 0, read_mode, is_wal, &why))
+			return true;
+		if ((sqlite3_errcode(d->sqlite) & 0xff) != SQLITE_BUSY || waited >= BUSY_TIMEOUT_MS)
+			return err_set(err, why.code, "%s", why.text);
+		nanosleep(&pause, NULL);
+	}
+}
+
 /* SQLite does not fail where the file system cannot do WAL: it says another mode. */
 static bool set_up(struct db *d, const char *path, bool full, struct err *err)
 {
 	bool is_wal = false;
 
-	if (!db_run(d, "PRAGMA journal_mode=WAL", NULL, 0, read_mode, &is_wal, err))
+	if (!enter_wal(d, &is_wal, err))
 		return false;
 	if (!is_wal)
 		return err_set(err, ERR_CONFIG,
