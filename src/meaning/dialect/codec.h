@@ -93,6 +93,7 @@ struct codec {
 
 /*
  * Writes the arguments of a tool call where a JSON object is due: as they came when they are one,
- * {} when empty, else {"_raw": "..."}, so that what a model made is neither lost nor a broken body.
+ * {} when empty, else {"_raw": "..."}, so that what a model made is neither lost nor a broken body;
+ * false then.
  */
-void put_object(struct buf *b, const char *key, struct span args);
+bool put_object(struct buf *b, const char *key, struct span args);

@@ -143,7 +143,7 @@ static bool is_object(struct span text)
 	return yes;
 }
 
-void put_object(struct buf *b, const char *key, struct span args)
+bool put_object(struct buf *b, const char *key, struct span args)
 {
 	args = span_trim(args);
 	if (args.n == 0) {
@@ -154,5 +154,7 @@ void put_object(struct buf *b, const char *key, struct span args)
 		json_put_open(b, key, '{');
 		json_put_str(b, "_raw", args);
 		buf_append_char(b, '}');
+		return false;
 	}
+	return true;
 }

@@ -220,6 +220,19 @@ static void free_orphans(struct repair *r, struct llm_turn *t, const struct llm_
 	}
 }
 
+/* Turns whose results went to their calls, and others that say nothing. */
+static void drop_emptied(struct repair *r)
+{
+	struct llm_turn **at = &r->first;
+
+	while (*at != NULL) {
+		if ((*at)->role == LLM_ROLE_USER && (*at)->blocks == NULL)
+			*at = (*at)->next;
+		else
+			at = &(*at)->next;
+	}
+}
+
 static void pair_calls(struct repair *r)
 {
 	struct llm_turn *assistant = NULL;
@@ -232,6 +245,7 @@ static void pair_calls(struct repair *r)
 			free_orphans(r, t, assistant);
 		}
 	}
+	drop_emptied(r);
 }
 
 /* ---- what is empty, what comes first ---- */
@@ -300,12 +314,23 @@ static void put_user_first(struct repair *r)
 	*at = t;
 }
 
+static void drop_names(struct repair *r)
+{
+	for (struct llm_turn *t = r->first; t != NULL; t = t->next) {
+		if (t->name.n > 0)
+			llm_note(r->notes, "dropped:name");
+		t->name = (struct span){NULL, 0};
+	}
+}
+
 struct llm_turn *llm_repair_turns(
 	const struct llm_request *q, unsigned repairs, struct arena *a, struct llm_notes *notes)
 {
 	struct repair r = {.a = a, .repairs = repairs, .notes = notes};
 
 	gather(&r, q);
+	if ((repairs & LLM_DROP_NAMES) != 0)
+		drop_names(&r);
 	if ((repairs & LLM_PAIR_CALLS) != 0)
 		pair_calls(&r);
 	if ((repairs & LLM_DROP_EMPTY) != 0)

@@ -17,6 +17,7 @@ enum llm_repair {
 		1 << 2, /* blank text blocks go; a turn that is left empty goes or gets "." */
 	LLM_SYSTEM_AS_USER = 1 << 3, /* system turns behind the first other turn become user text in
 					<system> tags, where they stand */
+	LLM_DROP_NAMES = 1 << 5,     /* the names of participants go */
 	LLM_USER_FIRST = 1 << 4, /* only system turns: they are the user's; an assistant first gets
 				    a user turn before it */
 };

@@ -40,6 +40,8 @@ struct llm_media {
 	struct span title, context;
 	struct span detail; /* "low", "high", "auto" */
 	bool citations;     /* the answer is to cite this document */
+	enum llm_maker
+		maker; /* of FROM_FILE_ID: whose accounts know it; NONE: OpenAI's or one like it */
 };
 
 enum llm_block_kind {

@@ -67,6 +67,12 @@ static const char *unknown_note(struct span name, struct arena *a)
 	return kept != NULL ? kept : "dropped:unknown";
 }
 
+const char *llm_left_out(const struct llm_block *thinking)
+{
+	return thinking->state.maker != LLM_MAKER_NONE ? "dropped:reasoning_state"
+						       : "dropped:reasoning_content";
+}
+
 bool llm_unsupported_unknown(const struct llm_target *t, const struct llm_name *members,
 	struct arena *a, struct llm_notes *notes, struct err *err)
 {

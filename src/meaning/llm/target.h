@@ -107,6 +107,9 @@ struct llm_notes {
 void llm_note(struct llm_notes *notes, const char *code);
 void llm_need_beta(struct llm_notes *notes, const char *beta); /* a literal */
 
+/* The code for a block of reasoning that is not sent. */
+const char *llm_left_out(const struct llm_block *thinking);
+
 /*
  * A parameter that the target cannot have. Drops it with the note, or sets ERR_UNSUPPORTED_PARAM
  * naming `param` and what to do, by target.drop and by `meaning`: leaving it out would change what

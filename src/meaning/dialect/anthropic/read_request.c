@@ -50,6 +50,7 @@ static bool read_source(struct body *b, yyjson_val *v, struct llm_media *m)
 	} else if (span_is(type, "file")) {
 		m->from = LLM_FROM_FILE_ID;
 		m->data = text_in(source, "file_id");
+		m->maker = LLM_MAKER_ANTHROPIC;
 	} else if (span_is(type, "text")) {
 		m->from = LLM_FROM_TEXT;
 		m->data = text_in(source, "data");

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "machine/base/base64.h"
 #include "machine/base/json_put.h"
+#include "machine/base/text.h"
 #include "meaning/dialect/anthropic/anthropic.h"
 #include "meaning/dialect/read.h"
 #include "meaning/llm/media.h"
@@ -180,11 +182,37 @@ static void plan_marks(struct out *o)
 
 /* ---- blocks ---- */
 
+/* In base64 this format takes PDF alone. */
+static bool is_plain_text(const struct llm_media *m, struct span mime)
+{
+	return m->kind == LLM_MEDIA_DOCUMENT &&
+	       span_eq_nocase(span_trim(span_cut(&mime, ';')), SPAN("text/plain"));
+}
+
+static bool put_text_source(struct out *o, const struct llm_media *m)
+{
+	struct buf text;
+	bool ok;
+
+	buf_init(&text, m->data.n + 1);
+	ok = base64_read(&text, m->data) && text_is_utf8(buf_span(&text));
+	if (ok) {
+		json_put_cstr(o->b, "type", "text");
+		json_put_cstr(o->b, "media_type", "text/plain");
+		json_put_str(o->b, "data", buf_span(&text));
+		buf_append_char(o->b, '}');
+	}
+	buf_done(&text);
+	return ok || llm_refuse(o->t, "messages", "text that is not UTF-8", o->err);
+}
+
 static bool put_source(struct out *o, const struct llm_media *m, struct span mime)
 {
 	json_put_open(o->b, "source", '{');
 	switch (m->from) {
 	case LLM_FROM_BASE64:
+		if (is_plain_text(m, mime))
+			return put_text_source(o, m);
 		json_put_cstr(o->b, "type", "base64");
 		json_put_str(o->b, "media_type", mime);
 		json_put_key(o->b, "data");
@@ -290,7 +318,8 @@ static void put_call(struct out *o, const struct llm_block *c)
 		json_put_str(o->b, "input", c->args);
 		buf_append_char(o->b, '}');
 	} else {
-		put_object(o->b, "input", c->args);
+		if (!put_object(o->b, "input", c->args))
+			llm_note(o->notes, "approx:tool_arguments");
 	}
 }
 
@@ -318,8 +347,8 @@ static bool is_sent(struct out *o, const struct llm_block *b)
 	case LLM_BLOCK_REFUSAL:
 		return b->text.n > 0;
 	case LLM_BLOCK_THINKING:
-		if (!fits(o, b) && b->state.maker != LLM_MAKER_NONE)
-			llm_note(o->notes, "dropped:reasoning_state");
+		if (!fits(o, b))
+			llm_note(o->notes, llm_left_out(b));
 		return fits(o, b);
 	case LLM_BLOCK_NATIVE:
 		return is_native(b) && !o->t->quirks->no_server_tools;
@@ -813,13 +842,15 @@ static void put_user(struct out *o)
 		json_put_str(o->b, "service_tier", o->q->service_tier);
 	else if (span_is(o->q->service_tier, "default"))
 		json_put_cstr(o->b, "service_tier", "standard_only");
+	else if (o->q->service_tier.n > 0)
+		llm_note(o->notes, "dropped:service_tier");
 }
 
 bool anthropic_write_request(const struct llm_request *q, const struct llm_target *t,
 	struct arena *a, struct buf *b, struct llm_notes *notes, struct err *err)
 {
-	const unsigned repairs = LLM_MERGE_ROLES | LLM_PAIR_CALLS | LLM_DROP_EMPTY |
-				 LLM_SYSTEM_AS_USER | LLM_USER_FIRST;
+	const unsigned repairs = LLM_MERGE_ROLES | LLM_PAIR_CALLS | LLM_DROP_NAMES |
+				 LLM_DROP_EMPTY | LLM_SYSTEM_AS_USER | LLM_USER_FIRST;
 	struct out o = {.q = q, .t = t, .a = a, .b = b, .notes = notes, .err = err};
 
 	if (!check(&o))

@@ -13,7 +13,7 @@
 #include <cmocka.h>
 #include "machine/base/json_put.h"
 #include "meaning/dialect/bedrock/bedrock.h"
-#include "meaning/dialect/gemini/test_neutral.h"
+#include "meaning/dialect/test_neutral.h"
 
 static struct arena arena;
 static char scratch_mem[256 * 1024];
@@ -114,9 +114,6 @@ static void run_request(yyjson_val *root, struct buf *out)
 	struct buf body;
 
 	neutral_target(json_get(root, "target"), &target, &quirks, &facts);
-	target.auto_cache = neutral_bool(json_get(root, "target"), "auto_cache");
-	if (neutral_bool(json_get(root, "target"), "caches"))
-		facts.can |= LLM_CAN_CACHE;
 	q->stream = neutral_bool(json_get(root, "request"), "stream");
 	for (struct llm_tool *t = q->tools; t != NULL; t = t->next)
 		if (span_ends(t->description, SPAN("(cached)")))
@@ -330,6 +327,10 @@ static bool run_case(const char *folder, const char *name)
 	snprintf(path, sizeof(path), "%s/%s", folder, name);
 	doc = read_file(path);
 	root = yyjson_doc_get_root(doc);
+	if (json_get(root, "to") != NULL) { /* between formats: cases_test.c */
+		json_free(doc);
+		return true;
+	}
 	arena_init(&arena, 64 << 20);
 	buf_init(&out, 4 << 20);
 	buf_append_char(&out, '{');

@@ -19,8 +19,8 @@ static bool has_calls(const struct llm_turn *t)
 static bool write_request(const struct llm_request *q, const struct llm_target *t, struct arena *a,
 	struct buf *out, struct llm_notes *notes, struct err *err)
 {
-	const unsigned repairs = LLM_MERGE_ROLES | LLM_PAIR_CALLS | LLM_DROP_EMPTY |
-				 LLM_SYSTEM_AS_USER | LLM_USER_FIRST;
+	const unsigned repairs = LLM_MERGE_ROLES | LLM_PAIR_CALLS | LLM_DROP_NAMES |
+				 LLM_DROP_EMPTY | LLM_SYSTEM_AS_USER | LLM_USER_FIRST;
 	struct bedrock_writer w = {.q = q, .t = t, .a = a, .out = out, .notes = notes, .err = err};
 
 	bedrock_model_read(t->model, &w.model);

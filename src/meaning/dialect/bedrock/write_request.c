@@ -43,7 +43,8 @@ static void put_call(struct bedrock_writer *w, const struct llm_block *c)
 		json_put_str(w->out, "input", c->args);
 		buf_append_char(w->out, '}');
 	} else {
-		put_object(w->out, "input", c->args);
+		if (!put_object(w->out, "input", c->args))
+			llm_note(w->notes, "approx:tool_arguments");
 	}
 	buf_append_cstr(w->out, "}}");
 }
@@ -170,8 +171,8 @@ static bool is_sent(struct bedrock_writer *w, const struct llm_block *b)
 	case LLM_BLOCK_REFUSAL:
 		return !bedrock_is_blank(b->text);
 	case LLM_BLOCK_THINKING:
-		if (!fits(w, b) && b->state.maker != LLM_MAKER_NONE)
-			llm_note(w->notes, "dropped:reasoning_state");
+		if (!fits(w, b))
+			llm_note(w->notes, llm_left_out(b));
 		return fits(w, b);
 	case LLM_BLOCK_NATIVE:
 		return b->native_op == LLM_OP_CONVERSE;

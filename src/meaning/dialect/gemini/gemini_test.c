@@ -13,7 +13,7 @@
 #include <cmocka.h>
 #include "machine/base/json_put.h"
 #include "meaning/dialect/gemini/gemini.h"
-#include "meaning/dialect/gemini/test_neutral.h"
+#include "meaning/dialect/test_neutral.h"
 #include "meaning/llm/names.h"
 
 static struct arena arena;
@@ -178,6 +178,10 @@ static bool run_case(const char *folder, const char *name)
 	snprintf(path, sizeof(path), "%s/%s", folder, name);
 	doc = read_file(path);
 	root = yyjson_doc_get_root(doc);
+	if (json_get(root, "to") != NULL) { /* between formats: cases_test.c */
+		json_free(doc);
+		return true;
+	}
 	arena_init(&arena, 64 << 20);
 	buf_init(&out, 4 << 20);
 	buf_append_char(&out, '{');

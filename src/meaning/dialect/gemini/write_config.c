@@ -39,13 +39,15 @@ static void put_function(struct gemini_writer *w, const struct llm_tool *t)
 	json_put_str(w->out, "name", gemini_fit_name(w->a, t->name));
 	if (t->description.n > 0)
 		json_put_str(w->out, "description", t->description);
-	if (t->kind == LLM_TOOL_CUSTOM)
+	if (t->kind == LLM_TOOL_CUSTOM) {
 		json_put_raw(w->out, "parameters",
 			SPAN("{\"type\":\"object\",\"properties\":{\"input\":{\"type\":\"string\"}"
 			     "},\"required\":[\"input\"]}"));
-	else if (!gemini_schema_is_empty(t->schema))
+		llm_note(w->notes, "approx:custom_tool");
+	} else if (!gemini_schema_is_empty(t->schema)) {
 		gemini_put_schema(
 			w->out, "parametersJsonSchema", "parameters", t->schema, &w->model);
+	}
 	buf_append_char(w->out, '}');
 }
 

@@ -161,15 +161,8 @@ static void put_args(struct gemini_writer *w, const struct llm_block *b)
 		json_put_open(w->out, "args", '{');
 		json_put_str(w->out, "input", b->args);
 		buf_append_char(w->out, '}');
-	} else if (span_trim(b->args).n == 0) {
-		json_put_raw(w->out, "args", SPAN("{}"));
-	} else if (is_object(b->args)) {
-		json_put_raw(w->out, "args", span_trim(b->args));
-	} else {
+	} else if (!put_object(w->out, "args", b->args)) {
 		llm_note(w->notes, "approx:tool_arguments");
-		json_put_open(w->out, "args", '{');
-		json_put_str(w->out, "_raw", b->args);
-		buf_append_char(w->out, '}');
 	}
 }
 
@@ -384,8 +377,6 @@ static bool put_turn(struct gemini_writer *w, const struct llm_turn *t)
 	json_put_cstr(w->out, "role", t->role == LLM_ROLE_ASSISTANT ? "model" : "user");
 	json_put_open(w->out, "parts", '[');
 	before = w->out->n;
-	if (t->name.n > 0)
-		llm_note(w->notes, "dropped:name");
 	for (const struct llm_block *b = t->blocks; b != NULL; b = b->next) {
 		if (b->cache != LLM_CACHE_NONE)
 			llm_note(w->notes, "dropped:cache_control");
@@ -458,8 +449,8 @@ static void put_system(struct gemini_writer *w, const struct llm_turn **at)
 bool gemini_put_contents(struct gemini_writer *w)
 {
 	const struct llm_turn *t = llm_repair_turns(w->q,
-		LLM_MERGE_ROLES | LLM_PAIR_CALLS | LLM_DROP_EMPTY | LLM_SYSTEM_AS_USER |
-			LLM_USER_FIRST,
+		LLM_MERGE_ROLES | LLM_PAIR_CALLS | LLM_DROP_EMPTY | LLM_DROP_NAMES |
+			LLM_SYSTEM_AS_USER | LLM_USER_FIRST,
 		w->a, w->notes);
 
 	if (w->a->failed)

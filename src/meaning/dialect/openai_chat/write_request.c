@@ -101,6 +101,8 @@ static bool put_file(struct out *o, const struct llm_media *m)
 {
 	if (o->quirks->no_documents)
 		return llm_refuse(o->t, "messages", "documents", o->err);
+	if (m->maker == LLM_MAKER_ANTHROPIC)
+		return llm_refuse(o->t, "messages", "a file of another account", o->err);
 	json_put_cstr(o->b, "type", "file");
 	json_put_open(o->b, "file", '{');
 	if (m->from == LLM_FROM_FILE_ID) {
@@ -267,7 +269,7 @@ static bool put_user(struct out *o, const struct llm_turn *t)
 	begin_message(o, "user");
 	if (!put_content(o, said))
 		return false;
-	if (t->name.n > 0 && !o->quirks->no_name)
+	if (t->name.n > 0)
 		json_put_str(o->b, "name", t->name);
 	buf_append_char(o->b, '}');
 	return true;
@@ -359,9 +361,14 @@ static void put_earlier_reasoning(struct out *o, const struct llm_turn *t)
 			llm_note(o->notes, "dropped:reasoning_state");
 }
 
+static struct span add_text(struct out *o, struct span text, struct span more)
+{
+	return text.p == NULL ? more : arena_join(o->a, (const struct span[]){text, more}, 2);
+}
+
 static bool put_assistant(struct out *o, const struct llm_turn *t)
 {
-	struct span text = {NULL, 0};
+	struct span text = {NULL, 0}, refusal = {NULL, 0};
 	int n_calls = 0;
 
 	for (const struct llm_block *b = t->blocks; b != NULL; b = b->next) {
@@ -369,16 +376,20 @@ static bool put_assistant(struct out *o, const struct llm_turn *t)
 		if (b->kind == LLM_BLOCK_MEDIA &&
 			!unsupported(o, "messages", "dropped:assistant_media", false))
 			return false;
-		if (b->kind == LLM_BLOCK_TEXT || b->kind == LLM_BLOCK_REFUSAL)
-			text = text.p == NULL
-				       ? b->text
-				       : arena_join(o->a, (const struct span[]){text, b->text}, 2);
+		/* Servers that know only the older name of the cap do not know refusals either. */
+		if (b->kind == LLM_BLOCK_TEXT ||
+			(b->kind == LLM_BLOCK_REFUSAL && o->quirks->max_tokens))
+			text = add_text(o, text, b->text);
+		else if (b->kind == LLM_BLOCK_REFUSAL)
+			refusal = add_text(o, refusal, b->text);
 	}
 	begin_message(o, "assistant");
-	if (text.n > 0 || n_calls == 0)
+	if (text.n > 0 || (n_calls == 0 && refusal.n == 0))
 		json_put_str(o->b, "content", text);
 	else
 		json_put_null(o->b, "content");
+	if (refusal.n > 0)
+		json_put_str(o->b, "refusal", refusal);
 	put_earlier_reasoning(o, t);
 	if (n_calls > 0) {
 		json_put_open(o->b, "tool_calls", '[');
@@ -405,8 +416,9 @@ static const char *instruction_of(struct out *o)
 
 static bool put_messages(struct out *o)
 {
-	unsigned repairs =
-		o->quirks->alternates ? LLM_MERGE_ROLES | LLM_DROP_EMPTY | LLM_SYSTEM_AS_USER : 0;
+	const unsigned repairs =
+		LLM_PAIR_CALLS | (o->quirks->no_name ? LLM_DROP_NAMES : 0) |
+		(o->quirks->alternates ? LLM_MERGE_ROLES | LLM_DROP_EMPTY | LLM_SYSTEM_AS_USER : 0);
 	const struct llm_turn *t = llm_repair_turns(o->q, repairs, o->a, o->notes);
 	const char *instruction = instruction_of(o);
 	const struct llm_turn none = {.role = LLM_ROLE_SYSTEM};
@@ -486,6 +498,12 @@ static bool put_search(struct out *o, const struct llm_tool *tool)
 	if (tool->user_location != NULL)
 		json_put_val(o->b, "user_location", tool->user_location);
 	buf_append_char(o->b, '}');
+	if (tool->allowed_domains != NULL)
+		llm_note(o->notes, "dropped:allowed_domains");
+	if (tool->blocked_domains != NULL)
+		llm_note(o->notes, "dropped:blocked_domains");
+	if (tool->max_uses >= 0)
+		llm_note(o->notes, "dropped:max_uses");
 	return true;
 }
 
@@ -716,8 +734,11 @@ static bool put_details(struct out *o)
 		json_put_str(o->b, "prompt_cache_key", q->prompt_cache_key);
 	if (q->store == LLM_YES && !k->no_store)
 		json_put_bool(o->b, "store", true);
+	/* OpenAI takes labels of what it stores alone. */
 	if (q->metadata != NULL && q->store == LLM_YES && !k->no_metadata)
 		json_put_val(o->b, "metadata", q->metadata);
+	else if (q->metadata != NULL)
+		llm_note(o->notes, "dropped:metadata");
 	if (q->service_tier.n > 0 && !k->no_service_tier)
 		json_put_str(o->b, "service_tier",
 			span_is(q->service_tier, "standard_only") ? SPAN("default")

@@ -78,6 +78,8 @@ static bool put_media(struct out *o, const struct llm_media *m)
 {
 	switch (m->kind) {
 	case LLM_MEDIA_IMAGE:
+		if (m->maker == LLM_MAKER_ANTHROPIC)
+			return llm_refuse(o->t, "input", "an image of another account", o->err);
 		put_image(o, m);
 		return true;
 	case LLM_MEDIA_AUDIO:
@@ -87,6 +89,8 @@ static bool put_media(struct out *o, const struct llm_media *m)
 	case LLM_MEDIA_DOCUMENT:
 		break;
 	}
+	if (m->maker == LLM_MAKER_ANTHROPIC)
+		return llm_refuse(o->t, "input", "a file of another account", o->err);
 	if (m->from == LLM_FROM_TEXT) {
 		json_put_cstr(o->b, "type", "input_text");
 		json_put_str(o->b, "text", m->data);
@@ -260,8 +264,7 @@ static void put_call(struct out *o, const struct llm_block *b)
 static void put_reasoning_item(struct out *o, const struct llm_block *b)
 {
 	if (!llm_state_fits(&b->state, LLM_MAKER_OPENAI, o->t->provider) || b->state.id.n == 0) {
-		if (b->state.maker != LLM_MAKER_NONE)
-			llm_note(o->notes, "dropped:reasoning_state");
+		llm_note(o->notes, llm_left_out(b));
 		return;
 	}
 	json_put_open(o->b, NULL, '{');
@@ -318,7 +321,8 @@ static const struct llm_turn *put_instructions(struct out *o, const struct llm_t
 
 static bool put_input(struct out *o)
 {
-	const struct llm_turn *t = llm_repair_turns(o->q, 0, o->a, o->notes);
+	const struct llm_turn *t =
+		llm_repair_turns(o->q, LLM_PAIR_CALLS | LLM_DROP_NAMES, o->a, o->notes);
 
 	if (t == NULL && o->a->failed)
 		return err_set(o->err, ERR_NO_MEMORY, NULL);

@@ -195,19 +195,55 @@ static inline struct llm_request *neutral_read(struct arena *a, yyjson_val *v)
 	return q;
 }
 
+/* Quirks are named as their fields; words for what is no switch. */
+static inline void neutral_quirks(yyjson_val *v, struct llm_quirks *k)
+{
+	static const char *const reasoning[] = {
+		"effort", "none", "thinking", "object", "enable", NULL};
+	static const char *const back[] = {"no", "content", "details", NULL};
+	static const char *const schema[] = {"native", "tool", "none", NULL};
+	const struct {
+		const char *name;
+		bool *quirk;
+	} rows[] = {{"max_tokens", &k->max_tokens}, {"no_stream_options", &k->no_stream_options},
+		{"no_developer", &k->no_developer}, {"no_name", &k->no_name},
+		{"no_logit_bias", &k->no_logit_bias}, {"no_penalties", &k->no_penalties},
+		{"no_stop", &k->no_stop}, {"no_seed", &k->no_seed},
+		{"no_parallel", &k->no_parallel}, {"no_strict", &k->no_strict},
+		{"no_tools", &k->no_tools}, {"no_user", &k->no_user},
+		{"random_seed", &k->random_seed}, {"any_for_required", &k->any_for_required},
+		{"alternates", &k->alternates}, {"text_only_content", &k->text_only_content},
+		{"tool_ids_9", &k->tool_ids_9}, {"reasoning_apart", &k->reasoning_apart},
+		{"cache_control", &k->cache_control}, {"top_k", &k->top_k},
+		{"no_json_object", &k->no_json_object}, {"no_documents", &k->no_documents},
+		{"no_cache_marks", &k->no_cache_marks}, {"no_sampling", &k->no_sampling},
+		{"no_server_tools", &k->no_server_tools}, {"vertex", &k->vertex}};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		*rows[i].quirk = neutral_bool(v, rows[i].name);
+	k->reasoning = (enum llm_reasoning_style)neutral_word(
+		neutral_str(v, "reasoning"), reasoning, LLM_REASON_EFFORT);
+	k->back = (enum llm_reasoning_back)neutral_word(neutral_str(v, "back"), back, LLM_BACK_NO);
+	k->schema = (enum llm_schema_style)neutral_word(
+		neutral_str(v, "schema"), schema, LLM_SCHEMA_NATIVE);
+}
+
 static inline void neutral_target(
 	yyjson_val *v, struct llm_target *t, struct llm_quirks *quirks, struct llm_model *facts)
 {
 	*t = (struct llm_target){.model = neutral_str(v, "model"),
 		.provider = neutral_str(v, "provider"),
 		.quirks = quirks,
-		.drop = neutral_bool(v, "refuse") ? LLM_DROP_NONE : LLM_DROP_UNSET};
-	quirks->vertex = neutral_bool(v, "vertex");
+		.drop = neutral_bool(v, "refuse") ? LLM_DROP_NONE : LLM_DROP_UNSET,
+		.auto_cache = neutral_bool(v, "auto_cache")};
+	neutral_quirks(v, quirks);
 	facts->max_output = neutral_int(v, "max_output", 0);
 	if (neutral_bool(v, "reasons"))
 		facts->can |= LLM_CAN_REASON;
 	if (neutral_bool(v, "searches"))
 		facts->can |= LLM_CAN_SEARCH;
+	if (neutral_bool(v, "caches"))
+		facts->can |= LLM_CAN_CACHE;
 	if (json_get(v, "known") != NULL)
 		t->facts = facts;
 }
