@@ -59,8 +59,8 @@ static void count_request(const struct exchange *x)
 	struct exchange_meters *m = x->env->meters;
 	static const char *const classes[] = {"0xx", "1xx", "2xx", "3xx", "4xx", "5xx"};
 	/* A model that neither we nor the provider know is the client's invention: no series of its
-	 * own. */
-	bool known = x->model != NULL || x->outcome == OUTCOME_OK;
+	 * own. A replayed answer names none. */
+	bool known = x->model != NULL || (x->outcome == OUTCOME_OK && x->name.full.n > 0);
 	struct span labels[5] = {span_of(llm_op_name(x->endpoint->op)),
 		x->provider != NULL ? x->provider->name : SPAN("none"),
 		known ? span_head(x->name.full, 128) : SPAN("unknown"),

@@ -187,10 +187,10 @@ def test_a_client_that_reads_slowly_gets_all(sim, gateway):
 
 def test_a_drain_ends_who_waits(sim, gateway):
     """SIGTERM while one runs and others wait for it: all are answered, nothing hangs."""
-    body = kit.chat("openai/gpt+events=20+gap=20", stream=True)
+    body = kit.chat("openai/gpt+events=60+gap=50", stream=True)
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         answers = [pool.submit(gateway.post, CHAT, body, headers=once(gateway, "a")) for _ in range(8)]
-        kit.wait_until(lambda: sim.counts()["open"] == 1, "the request is at the simulator")
+        kit.wait_until(lambda: gateway.metric("sluice_inflight") == 8, "all eight have come")
         gateway.signal(signal.SIGTERM)
         done = [a.result() for a in answers]
     assert {d.status_code for d in done} == {200} and len({d.content for d in done}) == 1

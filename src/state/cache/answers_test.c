@@ -320,7 +320,7 @@ static void readers_of_many_threads_see_the_same(void **state)
 	}
 	answer_begin(w, &about);
 	for (int i = 0; i < PIECES; i++) {
-		char text[12];
+		char text[16];
 
 		snprintf(text, sizeof(text), "%d,", i);
 		for (const char *c = text; *c != '\0'; c++)
