@@ -16,7 +16,7 @@ PROMPT = "What is the weather in Rome, and who asked?"
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}, "days": {"type": "integer"}},
           "required": ["city", "days"], "additionalProperties": False}
 SCRIPTS = ("events=7", "tools=2", "tools=3+args_piece=1", "thinking=5", "thinking=4+tools=2", "cap+words=400", "error_event=0",
-           "error_event=2", "cut_events=2", "status=429+retry_after=7", "status=500", "status=400", "cached=3", "no_usage")
+           "error_event=2", "cut_events=2", "status=429+retry_after=7", "status=500", "status=400", "cached=3", "no_usage", "thinking=4+tools=2+chunk=1")
 
 
 class Answer:
@@ -344,6 +344,16 @@ def test_reasoning_arrives_before_calls(world, client, provider, stream):
     assert answer.status_code == 200, answer.text
     assert found.thinking == world.measure("thinking=4+tools=2", tools=True).thinking != ""
     assert len(found.calls) == 2
+
+
+@pytest.mark.parametrize("client,provider", list(itertools.product(CLIENTS, PROVIDERS)))
+def test_a_stream_that_comes_byte_by_byte_says_the_same(world, client, provider):
+    """Where the provider's writes are cut changes nothing: events, indices and ids stay."""
+    whole, cut = (world.ask(client, provider, script, True, tools=True)[1]
+                  for script in ("thinking=4+tools=2", "thinking=4+tools=2+chunk=1"))
+    same_calls(cut.calls, whole.calls)
+    assert (cut.text, cut.thinking, cut.stop, cut.usage) == (whole.text, whole.thinking, whole.stop, whole.usage)
+    assert cut.complete and len(cut.calls) == 2
 
 
 @pytest.mark.parametrize("client,provider,stream", PAIRS)

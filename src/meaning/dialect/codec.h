@@ -93,7 +93,12 @@ struct codec {
 
 /*
  * Writes the arguments of a tool call where a JSON object is due: as they came when they are one,
- * {} when empty, else {"_raw": "..."}, so that what a model made is neither lost nor a broken body;
- * false then.
+ * {} when empty, {"input": "..."} for the free text of a custom tool, else {"_raw": "..."}, so that
+ * what a model made is neither lost nor a broken body; false then.
  */
-bool put_object(struct buf *b, const char *key, struct span args);
+bool put_args(struct buf *b, const char *key, struct span args, bool custom);
+
+/* The same for a stream of free text: what stands before it, each piece of it, what stands behind. */
+#define FREE_TEXT_OPEN "{\"input\":\""
+#define FREE_TEXT_CLOSE "\"}"
+void put_free_text(struct buf *b, const char *key, struct span piece);

@@ -143,8 +143,27 @@ static bool is_object(struct span text)
 	return yes;
 }
 
-bool put_object(struct buf *b, const char *key, struct span args)
+void put_free_text(struct buf *b, const char *key, struct span piece)
 {
+	struct buf quoted;
+	struct span inside;
+
+	buf_init(&quoted, b->max_bytes);
+	text_json_string(&quoted, piece);
+	inside = buf_span(&quoted);
+	json_put_str(b, key, inside.n > 2 ? (struct span){inside.p + 1, inside.n - 2} : SPAN(""));
+	b->failed |= quoted.failed;
+	buf_done(&quoted);
+}
+
+bool put_args(struct buf *b, const char *key, struct span args, bool custom)
+{
+	if (custom) {
+		json_put_open(b, key, '{');
+		json_put_str(b, "input", args);
+		buf_append_char(b, '}');
+		return true;
+	}
 	args = span_trim(args);
 	if (args.n == 0) {
 		json_put_raw(b, key, SPAN("{}"));

@@ -8,7 +8,7 @@ struct state {
 	int next;     /* index of the next block */
 	bool pending; /* a tool call's start waits for what must stand before it */
 	struct span id, name;
-	bool open;
+	bool open, custom;
 };
 
 static struct state *state_of(struct writing *w)
@@ -161,6 +161,16 @@ static void write_start(struct writing *w, struct buf *out)
 	end(out);
 }
 
+static void write_input(const struct state *s, const char *piece, struct buf *out)
+{
+	begin_indexed(out, "content_block_delta", s->next);
+	json_put_open(out, "delta", '{');
+	json_put_cstr(out, "type", "input_json_delta");
+	json_put_cstr(out, "partial_json", piece);
+	buf_append_char(out, '}');
+	end(out);
+}
+
 static void write_call_start(struct state *s, struct buf *out)
 {
 	if (!s->pending)
@@ -175,6 +185,8 @@ static void write_call_start(struct state *s, struct buf *out)
 	json_put_raw(out, "input", SPAN("{}"));
 	buf_append_char(out, '}');
 	end(out);
+	if (s->custom)
+		write_input(s, FREE_TEXT_OPEN, out);
 }
 
 static void write_text_start(struct state *s, struct buf *out)
@@ -213,6 +225,7 @@ static bool write_block(
 		break;
 	case LLM_BLOCK_TOOL_CALL:
 		s->pending = true;
+		s->custom = ev->custom;
 		s->id = arena_copy(w->arena, ev->call_id);
 		s->name = arena_copy(w->arena, ev->name);
 		return !w->arena->failed;
@@ -266,6 +279,8 @@ static void write_delta(struct state *s, const struct llm_event *ev, struct buf 
 		buf_append_char(&query, '}');
 		json_put_str(out, rows[ev->block].key, buf_span(&query));
 		buf_done(&query);
+	} else if (ev->custom) {
+		put_free_text(out, rows[ev->block].key, ev->text);
 	} else {
 		json_put_str(out, rows[ev->block].key, ev->text);
 	}
@@ -344,6 +359,8 @@ static void write_block_end(
 	struct writing *w, struct state *s, const struct llm_event *ev, struct buf *out)
 {
 	write_call_start(s, out);
+	if (ev->custom)
+		write_input(s, FREE_TEXT_CLOSE, out);
 	write_stop_block(s, out);
 	if (ev->block == LLM_BLOCK_SEARCH && w->message->last != NULL)
 		write_results(s, ev, w->message->last->id, out);
@@ -423,7 +440,7 @@ static void put_call(struct buf *out, const struct llm_part *p)
 	json_put_cstr(out, "type", "tool_use");
 	json_put_str(out, "id", p->id);
 	json_put_str(out, "name", p->name);
-	put_object(out, "input", buf_span(&p->text));
+	put_args(out, "input", buf_span(&p->text), p->custom);
 	buf_append_char(out, '}');
 }
 

@@ -313,14 +313,8 @@ static void put_call(struct out *o, const struct llm_block *c)
 	json_put_cstr(o->b, "type", "tool_use");
 	json_put_str(o->b, "id", llm_fit_id(o->a, c->id, LLM_NAME_MAX, 0));
 	json_put_str(o->b, "name", llm_fit_name(o->a, c->name, LLM_NAME_MAX));
-	if (c->custom) {
-		json_put_open(o->b, "input", '{');
-		json_put_str(o->b, "input", c->args);
-		buf_append_char(o->b, '}');
-	} else {
-		if (!put_object(o->b, "input", c->args))
-			llm_note(o->notes, "approx:tool_arguments");
-	}
+	if (!put_args(o->b, "input", c->args, c->custom))
+		llm_note(o->notes, "approx:tool_arguments");
 }
 
 static bool fits(const struct out *o, const struct llm_block *b)

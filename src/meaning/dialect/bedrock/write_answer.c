@@ -107,13 +107,7 @@ static void put_call(struct buf *out, const struct llm_part *p)
 	json_put_open(out, "toolUse", '{');
 	json_put_str(out, "toolUseId", p->id);
 	json_put_str(out, "name", p->name);
-	if (p->custom) {
-		json_put_open(out, "input", '{');
-		json_put_str(out, "input", buf_span(&p->text));
-		buf_append_char(out, '}');
-	} else {
-		put_object(out, "input", buf_span(&p->text));
-	}
+	put_args(out, "input", buf_span(&p->text), p->custom);
 	buf_append_char(out, '}');
 }
 
@@ -209,6 +203,15 @@ static void end_delta(struct buf *out)
 	end(out);
 }
 
+static void write_input(int index, const char *piece, struct buf *out)
+{
+	begin_delta(out, index);
+	json_put_open(out, "toolUse", '{');
+	json_put_cstr(out, "input", piece);
+	buf_append_char(out, '}');
+	end_delta(out);
+}
+
 static void write_block(const struct llm_event *ev, struct buf *out)
 {
 	const char *format;
@@ -229,8 +232,11 @@ static void write_block(const struct llm_event *ev, struct buf *out)
 	}
 	buf_append_cstr(out, "}}");
 	end(out);
-	if (ev->block == LLM_BLOCK_TOOL_CALL)
+	if (ev->block == LLM_BLOCK_TOOL_CALL) {
+		if (ev->custom)
+			write_input(ev->index, FREE_TEXT_OPEN, out);
 		return;
+	}
 	begin_delta(out, ev->index);
 	json_put_open(out, "image", '{');
 	json_put_open(out, "source", '{');
@@ -246,7 +252,10 @@ static void write_delta(const struct llm_event *ev, struct buf *out)
 	begin_delta(out, ev->index);
 	if (ev->block == LLM_BLOCK_TOOL_CALL) {
 		json_put_open(out, "toolUse", '{');
-		json_put_str(out, "input", ev->text);
+		if (ev->custom)
+			put_free_text(out, "input", ev->text);
+		else
+			json_put_str(out, "input", ev->text);
 		buf_append_char(out, '}');
 	} else if (ev->block == LLM_BLOCK_THINKING) {
 		json_put_open(out, "reasoningContent", '{');
@@ -304,6 +313,8 @@ bool bedrock_write_event(struct writing *w, const struct llm_event *ev, struct b
 		end_delta(out);
 		break;
 	case LLM_EVENT_BLOCK_END:
+		if (ev->custom)
+			write_input(ev->index, FREE_TEXT_CLOSE, out);
 		begin(out, "contentBlockStop");
 		json_put_int(out, "contentBlockIndex", ev->index);
 		end(out);

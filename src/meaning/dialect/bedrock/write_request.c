@@ -38,14 +38,8 @@ static void put_call(struct bedrock_writer *w, const struct llm_block *c)
 	json_put_open(w->out, "toolUse", '{');
 	json_put_str(w->out, "toolUseId", llm_fit_id(w->a, c->id, LLM_NAME_MAX, 0));
 	json_put_str(w->out, "name", llm_fit_name(w->a, c->name, LLM_NAME_MAX));
-	if (c->custom) {
-		json_put_open(w->out, "input", '{');
-		json_put_str(w->out, "input", c->args);
-		buf_append_char(w->out, '}');
-	} else {
-		if (!put_object(w->out, "input", c->args))
-			llm_note(w->notes, "approx:tool_arguments");
-	}
+	if (!put_args(w->out, "input", c->args, c->custom))
+		llm_note(w->notes, "approx:tool_arguments");
 	buf_append_cstr(w->out, "}}");
 }
 

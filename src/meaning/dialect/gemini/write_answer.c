@@ -59,23 +59,11 @@ static void put_media(struct buf *out, const struct llm_media *m)
 
 static void put_call(struct buf *out, const struct llm_part *p)
 {
-	struct span args = buf_span(&p->text);
-	yyjson_doc *doc = p->custom ? NULL : json_read_raw(NULL, args, true, NULL);
-	bool object = yyjson_is_obj(yyjson_doc_get_root(doc));
-
-	json_free(doc);
 	json_put_open(out, NULL, '{');
 	json_put_open(out, "functionCall", '{');
 	json_put_str(out, "id", p->id);
 	json_put_str(out, "name", p->name);
-	if (object) {
-		json_put_raw(out, "args", args);
-	} else {
-		json_put_open(out, "args", '{');
-		if (args.n > 0)
-			json_put_str(out, p->custom ? "input" : "_raw", args);
-		buf_append_char(out, '}');
-	}
+	put_args(out, "args", buf_span(&p->text), p->custom);
 	buf_append_char(out, '}');
 	put_signature(out, &p->state);
 	buf_append_char(out, '}');

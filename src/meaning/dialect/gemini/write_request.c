@@ -155,17 +155,6 @@ static bool is_object(struct span text)
 	return ok;
 }
 
-static void put_args(struct gemini_writer *w, const struct llm_block *b)
-{
-	if (b->custom) {
-		json_put_open(w->out, "args", '{');
-		json_put_str(w->out, "input", b->args);
-		buf_append_char(w->out, '}');
-	} else if (!put_object(w->out, "args", b->args)) {
-		llm_note(w->notes, "approx:tool_arguments");
-	}
-}
-
 static bool put_call(struct gemini_writer *w, const struct llm_block *b,
 	const struct llm_state *state, bool first)
 {
@@ -176,7 +165,8 @@ static bool put_call(struct gemini_writer *w, const struct llm_block *b,
 	if (b->id.n > 0)
 		json_put_str(w->out, "id", b->id);
 	json_put_str(w->out, "name", name);
-	put_args(w, b);
+	if (!put_args(w->out, "args", b->args, b->custom))
+		llm_note(w->notes, "approx:tool_arguments");
 	buf_append_char(w->out, '}');
 	if (fits(w, state))
 		put_plain(w->out, "thoughtSignature", state->data);

@@ -80,7 +80,8 @@ static bool read_call(struct reading *r, yyjson_val *v, bool whole)
 {
 	struct state *s = state_of(r);
 	struct call *c = s != NULL ? find_call(r, s, v) : NULL;
-	bool custom = span_is(text_in(v, "type"), "custom");
+	/* The later pieces of a call name no type. */
+	bool custom = json_get(v, "custom") != NULL;
 	yyjson_val *f = json_get(v, custom ? "custom" : "function");
 	yyjson_val *google = json_get(json_get(v, "extra_content"), "google");
 	struct llm_state sign;
