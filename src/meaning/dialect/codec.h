@@ -31,6 +31,9 @@ struct reading {
 	bool from_provider; /* err holds the provider's own words */
 };
 
+/* Keeps the provider's own word for the end, as much of it as there is room for. */
+void keep_native_stop(struct reading *r, struct span word);
+
 /* One answer being written for a client. */
 struct writing {
 	/* Given. */
@@ -92,13 +95,14 @@ struct codec {
 };
 
 /*
- * Writes the arguments of a tool call where a JSON object is due: as they came when they are one,
- * {} when empty, {"input": "..."} for the free text of a custom tool, else {"_raw": "..."}, so that
- * what a model made is neither lost nor a broken body; false then.
+ * Writes the arguments of a tool call where a JSON object is due: as they came when they are one
+ * (on one line), {} when empty, {"input": "..."} for the free text of a custom tool, else {"_raw":
+ * "..."}, so that what a model made is neither lost nor a broken body; false then.
  */
 bool put_args(struct buf *b, const char *key, struct span args, bool custom);
 
-/* The same for a stream of free text: what stands before it, each piece of it, what stands behind. */
+/* The same for a stream of free text: what stands before it, each piece of it, what stands behind.
+ */
 #define FREE_TEXT_OPEN "{\"input\":\""
 #define FREE_TEXT_CLOSE "\"}"
 void put_free_text(struct buf *b, const char *key, struct span piece);

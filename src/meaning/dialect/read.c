@@ -134,13 +134,12 @@ struct span text_json(struct arena *a, yyjson_val *v)
 	return made;
 }
 
-static bool is_object(struct span text)
+void keep_native_stop(struct reading *r, struct span word)
 {
-	yyjson_doc *doc = json_read(NULL, text, NULL);
-	bool yes = yyjson_is_obj(yyjson_doc_get_root(doc));
-
-	json_free(doc);
-	return yes;
+	word = span_head(word, sizeof(r->native_stop) - 1);
+	if (word.n > 0)
+		memcpy(r->native_stop, word.p, word.n);
+	r->native_stop[word.n] = '\0';
 }
 
 void put_free_text(struct buf *b, const char *key, struct span piece)
@@ -158,6 +157,9 @@ void put_free_text(struct buf *b, const char *key, struct span piece)
 
 bool put_args(struct buf *b, const char *key, struct span args, bool custom)
 {
+	yyjson_doc *doc;
+	bool object;
+
 	if (custom) {
 		json_put_open(b, key, '{');
 		json_put_str(b, "input", args);
@@ -167,13 +169,19 @@ bool put_args(struct buf *b, const char *key, struct span args, bool custom)
 	args = span_trim(args);
 	if (args.n == 0) {
 		json_put_raw(b, key, SPAN("{}"));
-	} else if (is_object(args)) {
+		return true;
+	}
+	doc = json_read_raw(NULL, args, false, NULL);
+	object = yyjson_is_obj(yyjson_doc_get_root(doc));
+	if (object && span_find_char(args, '\n') < 0 && span_find_char(args, '\r') < 0) {
 		json_put_raw(b, key, args);
+	} else if (object) {
+		json_put_val(b, key, yyjson_doc_get_root(doc)); /* an event is one line */
 	} else {
 		json_put_open(b, key, '{');
 		json_put_str(b, "_raw", args);
 		buf_append_char(b, '}');
-		return false;
 	}
-	return true;
+	json_free(doc);
+	return object;
 }

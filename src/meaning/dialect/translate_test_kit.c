@@ -333,7 +333,7 @@ static void take_custom(struct kit_said *s, const struct llm_part *p, const char
 
 	buf_init(&args, MAX_BYTES);
 	buf_append_char(&args, '{');
-	json_put_str(&args, key, buf_span(&p->text));
+	json_put_str(&args, key, p->custom ? buf_span(&p->text) : span_trim(buf_span(&p->text)));
 	buf_append_char(&args, '}');
 	kit_said_call(s, p->name, buf_span(&args));
 	buf_done(&args);
@@ -359,7 +359,7 @@ static void take_part(struct kit_said *s, const struct llm_part *p, const struct
 		s->media += via == NULL || via->keeps_media;
 		break;
 	case LLM_BLOCK_TOOL_CALL:
-		doc = json_read_raw(NULL, buf_span(&p->text), true, NULL);
+		doc = json_read(NULL, buf_span(&p->text), NULL);
 		if (p->custom && via != NULL && !via->keeps_custom)
 			take_custom(s, p, "input");
 		else if (!p->custom && via != NULL && !via->keeps_custom && p->text.n > 0 &&

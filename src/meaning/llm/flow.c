@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "meaning/llm/flow.h"
 #include "machine/base/text.h"
+#include "meaning/llm/media.h"
 #include "meaning/llm/names.h"
 
 #define MAX_NAME_BYTES 256
@@ -426,6 +427,9 @@ bool flow_media(struct flow *f, const struct llm_media *m)
 {
 	struct llm_event block = {.block = LLM_BLOCK_MEDIA, .media = m};
 
+	if (!llm_media_is_sound(m))
+		return err_set(f->err, ERR_UPSTREAM_INVALID,
+			"The provider sent a picture that is not base64, or of no type");
 	return enter_whole(f, &block) && flow_cut(f);
 }
 
@@ -433,7 +437,7 @@ bool flow_native(struct flow *f, enum llm_op op, yyjson_val *v)
 {
 	struct llm_event block = {.block = LLM_BLOCK_NATIVE, .native_op = op, .native = v};
 
-	return enter_whole(f, &block) && flow_cut(f);
+	return !yyjson_is_obj(v) || (enter_whole(f, &block) && flow_cut(f));
 }
 
 bool flow_search(

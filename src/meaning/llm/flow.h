@@ -62,8 +62,9 @@ bool flow_state(struct flow *f, const struct llm_state *s, bool own);
 bool flow_redacted(struct flow *f, const struct llm_state *s);
 bool flow_citation(
 	struct flow *f, const struct llm_citation *c); /* of the open, or an empty, text block */
-bool flow_media(struct flow *f, const struct llm_media *m);      /* a whole block */
-bool flow_native(struct flow *f, enum llm_op op, yyjson_val *v); /* a whole block */
+bool flow_media(struct flow *f, const struct llm_media *m); /* a whole block */
+bool flow_native(
+	struct flow *f, enum llm_op op, yyjson_val *v); /* a whole block; no object: nothing */
 /* A whole web search; results as `op` has them, or NULL. */
 bool flow_search(
 	struct flow *f, struct span id, struct span query, enum llm_op op, yyjson_val *results);

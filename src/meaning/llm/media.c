@@ -100,43 +100,6 @@ struct span llm_media_sniff(struct span base64)
 	return found;
 }
 
-struct span llm_media_type(const struct llm_media *m)
-{
-	struct span sniffed = {NULL, 0};
-	ptrdiff_t dot = span_find_last_char(m->name, '.');
-
-	if (m->from == LLM_FROM_TEXT)
-		return m->mime.n > 0 ? m->mime : SPAN("text/plain");
-	if (m->from == LLM_FROM_BASE64)
-		sniffed = llm_media_sniff(m->data);
-	/* MP4 and WebM hold sound alone, too: then the client knows better. */
-	if (sniffed.n > 0 && !(span_starts(sniffed, SPAN("video/")) && m->mime.n > 0))
-		return sniffed;
-	if (m->mime.n > 0)
-		return m->mime;
-	if (dot >= 0)
-		for (size_t i = 0; i < N_FORMATS; i++)
-			if (span_eq_nocase(span_skip(m->name, (size_t)dot + 1),
-				    span_of(formats[i].format)))
-				return span_of(formats[i].mime);
-	return (struct span){NULL, 0};
-}
-
-void llm_media_put_url(struct buf *b, const char *key, const struct llm_media *m)
-{
-	struct span mime = llm_media_type(m);
-
-	/* Base64 and media types need no escapes: nothing of a large picture is looked at twice. */
-	json_put_key(b, key);
-	buf_append(b, SPAN("\"data:"));
-	buf_append(b, mime.n > 0 ? mime : SPAN("application/octet-stream"));
-	buf_append(b, SPAN(";base64,"));
-	buf_append(b, m->data);
-	buf_append_char(b, '"');
-}
-
-/* ---- what clients send ---- */
-
 static bool is_base64(struct span s)
 {
 	size_t pad = 0;
@@ -163,6 +126,48 @@ static bool is_mime(struct span s)
 			return false;
 	return s.n <= 128;
 }
+
+bool llm_media_is_sound(const struct llm_media *m)
+{
+	return is_mime(m->mime) && (m->from != LLM_FROM_BASE64 || is_base64(m->data));
+}
+
+struct span llm_media_type(const struct llm_media *m)
+{
+	struct span sniffed = {NULL, 0};
+	ptrdiff_t dot = span_find_last_char(m->name, '.');
+
+	if (m->from == LLM_FROM_TEXT)
+		return m->mime.n > 0 && is_mime(m->mime) ? m->mime : SPAN("text/plain");
+	if (m->from == LLM_FROM_BASE64)
+		sniffed = llm_media_sniff(m->data);
+	/* MP4 and WebM hold sound alone, too: then the client knows better. */
+	if (sniffed.n > 0 && !(span_starts(sniffed, SPAN("video/")) && m->mime.n > 0))
+		return sniffed;
+	if (m->mime.n > 0 && is_mime(m->mime))
+		return m->mime;
+	if (dot >= 0)
+		for (size_t i = 0; i < N_FORMATS; i++)
+			if (span_eq_nocase(span_skip(m->name, (size_t)dot + 1),
+				    span_of(formats[i].format)))
+				return span_of(formats[i].mime);
+	return (struct span){NULL, 0};
+}
+
+void llm_media_put_url(struct buf *b, const char *key, const struct llm_media *m)
+{
+	struct span mime = llm_media_type(m);
+
+	/* Base64 and media types need no escapes: nothing of a large picture is looked at twice. */
+	json_put_key(b, key);
+	buf_append(b, SPAN("\"data:"));
+	buf_append(b, mime.n > 0 ? mime : SPAN("application/octet-stream"));
+	buf_append(b, SPAN(";base64,"));
+	buf_append(b, m->data);
+	buf_append_char(b, '"');
+}
+
+/* ---- what clients send ---- */
 
 /* Percent-encoded text (RFC 3986 2.1) to base64. */
 static bool recode(struct arena *a, struct span text, struct span *out)
@@ -250,6 +255,8 @@ bool llm_media_read(
 	}
 	if (out.from == LLM_FROM_BASE64 && out.mime.n == 0)
 		out.mime = llm_media_sniff(out.data);
+	if (!is_mime(out.mime))
+		return err_set(err, ERR_BAD_REQUEST, "A media type looks like image/png");
 	*m = out;
 	return true;
 }

@@ -15,12 +15,19 @@ bool llm_media_read(
 	struct arena *a, struct span text, bool bare_ok, struct llm_media *m, struct err *err);
 
 /*
+ * Whether the data is base64 where it should be, and the type one of a header's letters: the
+ * writers put both into JSON as they are. Ask for all media that llm_media_read did not read.
+ */
+bool llm_media_is_sound(const struct llm_media *m);
+
+/*
  * The type by the first bytes (png, jpeg, gif, webp, pdf, wav, mp3, ogg, flac, mp4, webm) of base64
  * data; {NULL, 0}: not known. What the bytes say counts more than what the client says.
  */
 struct span llm_media_sniff(struct span base64);
 
-/* The type to send: sniffed, else said, else by the file's name, else {NULL, 0}. */
+/* The type to send: sniffed, else said, else by the file's name, else {NULL, 0}. Needs no escapes.
+ */
 struct span llm_media_type(const struct llm_media *m);
 
 /* "png" for "image/png", "pdf", "wav", "mp3" for "audio/mpeg", "txt" for "text/plain"; NULL. */

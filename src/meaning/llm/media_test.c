@@ -68,11 +68,37 @@ static void bytes_count_more_than_words(void **state)
 	assert_null(llm_media_format(SPAN("application/x-what")));
 }
 
+/* What is written into JSON without a look at it cannot end a string there. */
+static void what_needs_escapes_is_not_sound(void **state)
+{
+	static const char *const types[] = {
+		"a\"b", "a\\b", "image/png\n", "a b", "\x7f", "\xc3\xa9"};
+	static const char *const data[] = {
+		"", "AAA", "AAA\"", "AA\nA", "A===", "AAAA AAAA", "AA-_"};
+	struct llm_media m = {
+		.from = LLM_FROM_BASE64, .data = SPAN("AAAA"), .mime = SPAN("image/x")};
+
+	assert_true(llm_media_is_sound(&m));
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+		m.mime = span_of(types[i]);
+		assert_false(llm_media_is_sound(&m));
+		assert_null(llm_media_type(&m).p);
+	}
+	m.mime = SPAN("image/x");
+	for (size_t i = 0; i < sizeof(data) / sizeof(data[0]); i++) {
+		m.data = span_of(data[i]);
+		assert_false(llm_media_is_sound(&m));
+	}
+	m.from = LLM_FROM_URL; /* a string like any other */
+	assert_true(llm_media_is_sound(&m));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(addresses_and_data),
 		cmocka_unit_test(bytes_count_more_than_words),
+		cmocka_unit_test(what_needs_escapes_is_not_sound),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -202,9 +202,7 @@ static void read_stop(struct reading *r, struct state *s, yyjson_val *v)
 	r->finished = true;
 	r->stop = stop_of(reason);
 	s->sequence = arena_copy(r->arena, span_head(text_in(v, "stop_sequence"), 1024));
-	reason = span_head(reason, sizeof(r->native_stop) - 1);
-	memcpy(r->native_stop, reason.p, reason.n);
-	r->native_stop[reason.n] = '\0';
+	keep_native_stop(r, reason);
 }
 
 static bool finish(struct reading *r, struct state *s)

@@ -67,6 +67,11 @@ static bool read_source(struct body *b, yyjson_val *v, struct llm_media *m)
 			"made of images and documents with a source of type "
 			"base64, url, file or text",
 			b->err);
+	if (!llm_media_is_sound(m))
+		return read_wrong("messages",
+			"made of images and documents with a media_type such as image/png and data "
+			"that is base64",
+			b->err);
 	return true;
 }
 

@@ -329,9 +329,7 @@ static bool read_stop(struct reading *r, struct state *s, yyjson_val *v)
 	r->stop = LLM_STOP_END;
 	bedrock_stop_read(word, &r->stop);
 	s->sequence = arena_copy(r->arena, span_head(sequence, 1024));
-	if (word.n > 0)
-		memcpy(r->native_stop, word.p, word.n);
-	r->native_stop[word.n] = '\0';
+	keep_native_stop(r, word);
 	return true;
 }
 

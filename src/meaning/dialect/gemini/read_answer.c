@@ -275,12 +275,9 @@ static bool read_part(struct reading *r, struct answer *a, yyjson_val *part, boo
 
 static void keep_stop(struct reading *r, enum llm_stop stop, struct span native)
 {
-	size_t n = native.n < sizeof(r->native_stop) - 1 ? native.n : sizeof(r->native_stop) - 1;
-
 	r->finished = r->stop_known = true;
 	r->stop = stop;
-	memcpy(r->native_stop, native.p, n);
-	r->native_stop[n] = '\0';
+	keep_native_stop(r, native);
 }
 
 static bool read_reason(struct reading *r, struct answer *a, yyjson_val *candidate)

@@ -255,9 +255,7 @@ static bool read_finish(struct reading *r, struct span reason)
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (span_is(reason, words[i].word))
 			r->stop = words[i].stop;
-	reason = span_head(reason, sizeof(r->native_stop) - 1);
-	memcpy(r->native_stop, reason.p, reason.n);
-	r->native_stop[reason.n] = '\0';
+	keep_native_stop(r, reason);
 	return true;
 }
 

@@ -320,6 +320,18 @@ static void put_reasoning_text(struct out *o, const struct llm_turn *t)
 		json_put_str(o->b, "reasoning_content", text);
 }
 
+/* A client can put anything where our state stood: what is no object is not sent. */
+static void put_own_detail(struct out *o, struct span text)
+{
+	yyjson_doc *doc = json_read_raw(NULL, text, false, NULL);
+
+	if (yyjson_is_obj(yyjson_doc_get_root(doc)))
+		json_put_val(o->b, NULL, yyjson_doc_get_root(doc));
+	else
+		llm_note(o->notes, "dropped:reasoning_state");
+	json_free(doc);
+}
+
 static void put_reasoning_details(struct out *o, const struct llm_turn *t)
 {
 	json_put_open(o->b, "reasoning_details", '[');
@@ -327,7 +339,7 @@ static void put_reasoning_details(struct out *o, const struct llm_turn *t)
 		if (b->kind != LLM_BLOCK_THINKING)
 			continue;
 		if (llm_state_fits(&b->state, LLM_MAKER_OPENROUTER, o->t->provider)) {
-			json_put_raw(o->b, NULL, b->state.data);
+			put_own_detail(o, b->state.data);
 			continue;
 		}
 		if (b->state.maker != LLM_MAKER_NONE)

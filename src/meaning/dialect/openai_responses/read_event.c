@@ -188,13 +188,6 @@ static bool read_failure(struct reading *r, yyjson_val *root)
 	return false;
 }
 
-static void take_native(struct reading *r, struct span word)
-{
-	word = span_head(word, sizeof(r->native_stop) - 1);
-	memcpy(r->native_stop, word.p, word.n);
-	r->native_stop[word.n] = '\0';
-}
-
 static bool start(struct reading *r, yyjson_val *response)
 {
 	int64_t created = 0;
@@ -228,7 +221,7 @@ static bool finish(struct reading *r, yyjson_val *response)
 		stop = LLM_STOP_FILTER;
 	else if (reason.n > 0 || span_is(status, "incomplete"))
 		stop = LLM_STOP_LENGTH;
-	take_native(r, reason.n > 0 ? reason : status);
+	keep_native_stop(r, reason.n > 0 ? reason : status);
 	responses_read_usage(json_get(response, "usage"), &now);
 	if (now.present)
 		usage_take(&r->usage, &now);

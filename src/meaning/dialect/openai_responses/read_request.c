@@ -313,6 +313,8 @@ static bool read_image_call(struct body *b, yyjson_val *item)
 		return false;
 	block->media = (struct llm_media){
 		.kind = LLM_MEDIA_IMAGE, .from = LLM_FROM_BASE64, .data = text_in(item, "result")};
+	if (!llm_media_is_sound(&block->media))
+		return read_wrong("input", "made of image calls whose result is base64", b->err);
 	block->native_op = LLM_OP_RESPONSES;
 	block->native = item;
 	return true;
