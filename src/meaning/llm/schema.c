@@ -10,16 +10,7 @@
 const char llm_json_instruction[] =
 	"Answer with one valid JSON object and nothing else: no explanation, no code fence.";
 
-/* ---- the enforced part of JSON Schema ---- */
-
-struct writer {
-	struct buf *b; /* NULL: nothing is written */
-	yyjson_val *root;
-	yyjson_val *active[MAX_DEPTH]; /* what references led to, from the root to here */
-	int n_active, depth, nodes;
-};
-
-static bool put_node(struct writer *w, const char *key, yyjson_val *node);
+/* ---- limits ---- */
 
 static struct span text_of(yyjson_val *v)
 {
@@ -34,6 +25,73 @@ static bool is_one_of(struct span word, const char *const *list)
 			return true;
 	return false;
 }
+
+static bool is_shallow(yyjson_val *schema, int left);
+
+/* What a keyword holds: a schema, a list of them, or a map of them. */
+static bool is_shallow_below(struct span key, yyjson_val *v, int left)
+{
+	static const char *const maps[] = {
+		"properties", "patternProperties", "$defs", "definitions", NULL};
+	size_t i, max;
+	yyjson_val *name, *inner;
+
+	if (yyjson_is_obj(v) && is_one_of(key, maps)) {
+		yyjson_obj_foreach(
+			v, i, max, name, inner) if (!is_shallow(inner, left)) return false;
+		return true;
+	}
+	yyjson_arr_foreach(v, i, max, inner) if (!is_shallow(inner, left)) return false;
+	return !yyjson_is_obj(v) || is_shallow(v, left);
+}
+
+static bool is_shallow(yyjson_val *schema, int left)
+{
+	size_t i, max;
+	yyjson_val *key, *v;
+
+	if (!yyjson_is_ctn(schema))
+		return true;
+	if (left == 0)
+		return false;
+	yyjson_obj_foreach(schema, i, max, key,
+		v) if (!is_shallow_below(text_of(key), v, left - 1)) return false;
+	return true;
+}
+
+bool llm_schema_fits(yyjson_val *schema, const char *param, struct err *err)
+{
+	struct buf text;
+	bool ok;
+
+	if (schema == NULL)
+		return true;
+	if (!is_shallow(schema, LLM_SCHEMA_MAX_DEPTH)) {
+		err_param(err, param);
+		return err_set(err, ERR_BAD_REQUEST,
+			"The schema of the answer is deeper than %d schemas in each other",
+			LLM_SCHEMA_MAX_DEPTH);
+	}
+	buf_init(&text, LLM_SCHEMA_MAX_BYTES);
+	ok = json_write(&text, schema);
+	buf_done(&text);
+	if (ok)
+		return true;
+	err_param(err, param);
+	return err_set(err, ERR_BAD_REQUEST, "The schema of the answer is larger than %zu bytes",
+		LLM_SCHEMA_MAX_BYTES);
+}
+
+/* ---- the enforced part of JSON Schema ---- */
+
+struct writer {
+	struct buf *b; /* NULL: nothing is written */
+	yyjson_val *root;
+	yyjson_val *active[MAX_DEPTH]; /* what references led to, from the root to here */
+	int n_active, depth, nodes;
+};
+
+static bool put_node(struct writer *w, const char *key, yyjson_val *node);
 
 static void open(struct writer *w, const char *key, char bracket)
 {

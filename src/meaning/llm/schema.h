@@ -14,6 +14,12 @@
 struct span llm_schema_tool(
 	const struct llm_request *q, const struct llm_target *t, enum llm_op op);
 
+#define LLM_SCHEMA_MAX_BYTES ((size_t)64 << 10)
+#define LLM_SCHEMA_MAX_DEPTH 16 /* schemas in schemas */
+
+/* Whether an answer's schema is within the limits; else ERR_BAD_REQUEST naming `param`. */
+bool llm_schema_fits(yyjson_val *schema, const char *param, struct err *err);
+
 /*
  * The schema in the part of JSON Schema that Anthropic and Bedrock enforce ("Structured outputs" of
  * their guides): limits of numbers, lengths and patterns are taken out and said in the node's

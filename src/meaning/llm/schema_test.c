@@ -129,6 +129,51 @@ static void recursions_are_told(void **state)
 	buf_done(&text);
 }
 
+static bool fits(const char *open, const char *inner, const char *close, int n)
+{
+	struct err err = {0};
+	struct buf text;
+	yyjson_doc *doc;
+	bool ok;
+
+	buf_init(&text, 1 << 20);
+	for (int i = 0; i < n; i++)
+		buf_append_cstr(&text, open);
+	buf_append_cstr(&text, inner);
+	for (int i = 0; i < n; i++)
+		buf_append_cstr(&text, close);
+	doc = json_read(NULL, buf_span(&text), NULL);
+	assert_non_null(doc);
+	ok = llm_schema_fits(yyjson_doc_get_root(doc), "response_format", &err);
+	assert_true(
+		ok || (err.code == ERR_BAD_REQUEST && strcmp(err.param, "response_format") == 0));
+	json_free(doc);
+	buf_done(&text);
+	return ok;
+}
+
+static void size_and_depth_have_a_limit(void **state)
+{
+	struct err err = {0};
+	struct buf wide;
+
+	assert_true(llm_schema_fits(NULL, "x", &err));
+	assert_true(fits("{\"properties\":{\"a\":", "{}", "}}", 15));
+	assert_false(fits("{\"properties\":{\"a\":", "{}", "}}", 16));
+	assert_true(fits("{\"items\":", "{}", "}", 15));
+	assert_false(fits("{\"items\":", "{}", "}", 16));
+	assert_false(fits("{\"anyOf\":[{\"type\":\"null\"},", "{}", "]}", 16));
+	assert_true(fits("", "{\"properties\":{\"properties\":{\"type\":\"object\"}}}", "", 1));
+	assert_true(fits("{\"enum\":[", "[1]", "]}", 1));
+	buf_init(&wide, 1 << 20);
+	buf_append_cstr(&wide, "{\"enum\":[0");
+	for (int i = 0; i < 20000; i++)
+		buf_append_cstr(&wide, ",1234");
+	buf_append(&wide, (struct span){"]}", 3}); /* with its NUL */
+	assert_false(fits("", buf_span(&wide).p, "", 0));
+	buf_done(&wide);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -139,6 +184,7 @@ int main(void)
 		cmocka_unit_test(references_stay_alone),
 		cmocka_unit_test(what_cannot_be_enforced_is_told),
 		cmocka_unit_test(recursions_are_told),
+		cmocka_unit_test(size_and_depth_have_a_limit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

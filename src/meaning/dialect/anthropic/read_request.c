@@ -3,6 +3,7 @@
 #include "meaning/dialect/read.h"
 #include "meaning/llm/media.h"
 #include "meaning/llm/reasoning.h"
+#include "meaning/llm/schema.h"
 
 /* A body being read. */
 struct body {
@@ -426,7 +427,8 @@ static bool read_format(struct body *b, yyjson_val *root)
 		return read_wrong("output_config.format", "of type json_schema", b->err);
 	b->q->format.kind = LLM_FORMAT_SCHEMA;
 	return read_object(json_get(format, "schema"), "output_config.format.schema",
-		&b->q->format.schema, b->err);
+		       &b->q->format.schema, b->err) &&
+	       llm_schema_fits(b->q->format.schema, "output_config.format.schema", b->err);
 }
 
 static bool read_scalars(struct body *b, yyjson_val *root)

@@ -3,6 +3,7 @@
 #include "meaning/dialect/read.h"
 #include "meaning/llm/media.h"
 #include "meaning/llm/reasoning.h"
+#include "meaning/llm/schema.h"
 
 /* A body being read. */
 struct body {
@@ -502,6 +503,7 @@ static bool read_format(struct body *b, yyjson_val *v)
 	f->name = text_in(schema, "name");
 	f->description = text_in(schema, "description");
 	return read_object(json_get(schema, "schema"), "response_format", &f->schema, b->err) &&
+	       llm_schema_fits(f->schema, "response_format", b->err) &&
 	       read_maybe(json_get(schema, "strict"), "response_format", &f->strict, b->err);
 }
 

@@ -3,6 +3,7 @@
 #include "meaning/dialect/read.h"
 #include "meaning/llm/media.h"
 #include "meaning/llm/reasoning.h"
+#include "meaning/llm/schema.h"
 
 /* A body being read. */
 struct body {
@@ -514,6 +515,7 @@ static bool read_format(struct body *b, yyjson_val *v)
 	f->name = text_in(v, "name");
 	f->description = text_in(v, "description");
 	return read_object(json_get(v, "schema"), "text.format.schema", &f->schema, b->err) &&
+	       llm_schema_fits(f->schema, "text.format.schema", b->err) &&
 	       read_maybe(json_get(v, "strict"), "text.format.strict", &f->strict, b->err);
 }
 
