@@ -133,6 +133,7 @@ static void fill_row(const struct exchange *x, struct request_row *row)
 
 	*row = (struct request_row){.id = x->id,
 		.key_id = x->who.key_id,
+		.owners = x->who.owners,
 		.started_ms = x->wall_ms,
 		.duration_us = now - x->start_us,
 		.first_token_us = x->first_us != 0 ? x->first_us - x->start_us : -1,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "exchange/exchange.h"
 #include "machine/base/text.h"
+#include "state/auth/access.h"
 
 #define MAX_MODEL_BYTES 512 /* it goes back in a field of the answer's head */
 
@@ -132,11 +133,29 @@ static const struct llm_model *find_facts(struct exchange *x)
 	return snapshot_model(x->snapshot, arena_join(&x->arena, own, 3));
 }
 
+/* Access lists and approved models. */
+static bool may_use(struct exchange *x)
+{
+	const struct span parts[] = {x->name.provider, SPAN("/"), x->name.full};
+	struct span model = arena_join(&x->arena, parts, 3);
+	char list[129];
+
+	if (x->arena.failed)
+		return err_set(&x->err, ERR_NO_MEMORY, NULL);
+	if (access_allows(auth_access(x->env->auth), &x->who, x->endpoint->op, model, list))
+		return true;
+	err_param(&x->err, "model");
+	return err_set(&x->err, ERR_FORBIDDEN,
+		"Provider blocked by policy: access list \"%s\" does not have %.*s for %s "
+		"requests of key \"%s\"",
+		list, SPAN_ARG(text_head(model, 128)), access_kind(x->endpoint->op), x->who.name);
+}
+
 enum move step_plan(struct exchange *x)
 {
 	bool ok;
 
-	if (!choose_model(x) || !choose_place(x) || !choose_op(x))
+	if (!choose_model(x) || !may_use(x) || !choose_place(x) || !choose_op(x))
 		return MOVE_FAIL;
 	x->model = find_facts(x);
 	if (!hold_take(x))

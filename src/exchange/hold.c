@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
 #include "exchange/exchange.h"
 #include "machine/base/text.h"
 #include "state/ledger/budget.h"
@@ -50,12 +51,24 @@ static int64_t output_bound(const struct exchange *x)
 	return most > 0 && cap > most ? most : cap;
 }
 
-static bool refuse_unbounded(struct exchange *x, const char *why)
+/* How a message calls the scope. */
+static void call_scope(
+	const struct exchange *x, const struct budget_state *s, char out[BUDGET_MAX_NAME])
 {
+	if (s->name[0] != '\0')
+		memcpy(out, s->name, BUDGET_MAX_NAME);
+	else
+		snprintf(out, BUDGET_MAX_NAME, "Key \"%s\"", x->who.name);
+}
+
+static bool refuse_unbounded(struct exchange *x, const struct budget_state *s, const char *why)
+{
+	char called[BUDGET_MAX_NAME];
+
+	call_scope(x, s, called);
 	return err_set(&x->err, ERR_BAD_REQUEST,
-		"Key \"%s\" has a spending limit, and what this request can cost at most is not "
-		"known: %s",
-		x->who.name, why);
+		"%s has a spending limit, and what this request can cost at most is not known: %s",
+		called, why);
 }
 
 static void write_money(char out[40], int64_t nusd)
@@ -70,8 +83,9 @@ static void write_money(char out[40], int64_t nusd)
 /* Never worth a retry when the money is spent; soon worth one when it is only held. */
 static bool refuse(struct exchange *x, const struct budget_state *s, int64_t amount)
 {
-	char limit[40], spent[40], held[40], needed[40], when[32];
+	char called[BUDGET_MAX_NAME], limit[40], spent[40], held[40], needed[40], when[32];
 
+	call_scope(x, s, called);
 	write_money(limit, s->limit);
 	write_money(spent, s->settled);
 	write_money(held, s->held);
@@ -80,10 +94,10 @@ static bool refuse(struct exchange *x, const struct budget_state *s, int64_t amo
 	x->retry_after_s = s->settled < s->limit && amount <= s->limit - s->settled ? 5 : 0;
 	x->status = x->snapshot->conf->spend_limit_status;
 	return err_set(&x->err, ERR_PAYMENT,
-		"Key \"%s\" has spent $%s of its monthly limit of $%s ($%s is held by requests "
+		"%s has spent $%s of its monthly limit of $%s ($%s is held by requests "
 		"that "
 		"run); this request can cost up to $%s. The limit resets at %s",
-		x->who.name, spent, limit, held, needed, when);
+		called, spent, limit, held, needed, when);
 }
 
 /* The most output that the room pays for, for each of `choices` answers. */
@@ -102,22 +116,46 @@ static int64_t affordable(const struct exchange *x, int64_t room, int64_t input,
 	return lo;
 }
 
+/* In the order in which a refusal names them. */
+static int scopes_of(const struct exchange *x, struct id out[BUDGET_MAX_SCOPES])
+{
+	const struct key_owners *o = &x->who.owners;
+	const struct id *const all[] = {
+		&scope_org_id, &o->group_id, &o->project_id, &o->user_id, &x->who.key_id};
+	int n = 0;
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if (!id_is_none(all[i]))
+			out[n++] = *all[i];
+	return n;
+}
+
+static struct budget_state look(const struct exchange *x)
+{
+	struct id scopes[BUDGET_MAX_SCOPES];
+	int n = scopes_of(x, scopes);
+
+	return budget_tightest(x->env->budget, scopes, n, x->wall_ms);
+}
+
 static bool try_hold(struct exchange *x, const struct budget_state *s, int64_t input,
 	int64_t output, bool *taken)
 {
 	int64_t room = s->limit - s->settled - s->held, cap, amount, least;
 	int64_t smallest = output < MIN_OUTPUT ? output : MIN_OUTPUT;
+	struct id scopes[BUDGET_MAX_SCOPES];
+	int n = scopes_of(x, scopes);
 	struct budget_state now;
 
 	*taken = false;
 	if (!price_bound(x->model, input, smallest * x->facts.choices, &least))
-		return refuse_unbounded(x, "the model's price is not known");
+		return refuse_unbounded(x, s, "the model's price is not known");
 	if (room < least)
 		return refuse(x, s, least);
 	cap = affordable(x, room, input, output);
 	if (!price_bound(x->model, input, cap * x->facts.choices, &amount))
-		return refuse_unbounded(x, "the model's price is not known");
-	*taken = budget_hold(x->env->budget, &x->who.key_id, amount, x->wall_ms, &x->hold, &now);
+		return refuse_unbounded(x, s, "the model's price is not known");
+	*taken = budget_hold(x->env->budget, scopes, n, amount, x->wall_ms, &x->hold, &now);
 	if (*taken && is_text(x->endpoint->op) && (cap < output || x->facts.max_output < 0))
 		x->output_cap = cap;
 	x->cap_lowered = *taken && cap < output;
@@ -126,26 +164,26 @@ static bool try_hold(struct exchange *x, const struct budget_state *s, int64_t i
 
 bool hold_take(struct exchange *x)
 {
-	struct budget_state s = budget_look(x->env->budget, &x->who.key_id, x->wall_ms);
+	struct budget_state s = look(x);
 	int64_t input, output;
 	bool taken = false;
 
 	if (s.limit == 0 || x->endpoint->op == LLM_OP_COUNT_TOKENS)
 		return true;
 	if (x->model == NULL)
-		return refuse_unbounded(x, "the model is not in the catalogue");
+		return refuse_unbounded(x, &s, "the model is not in the catalogue");
 	input = input_bound(x);
 	output = output_bound(x);
 	if (output < 0)
-		return refuse_unbounded(x, is_text(x->endpoint->op)
-						   ? "give a limit of output tokens"
-						   : "pictures and sound are not priced before "
-						     "they are made");
+		return refuse_unbounded(x, &s,
+			is_text(x->endpoint->op) ? "give a limit of output tokens"
+						 : "pictures and sound are not priced before "
+						   "they are made");
 	for (int i = 0; i < TRIES && !taken; i++) {
 		if (!try_hold(x, &s, input, output, &taken))
 			return false;
 		if (!taken)
-			s = budget_look(x->env->budget, &x->who.key_id, x->wall_ms);
+			s = look(x);
 	}
 	return taken || refuse(x, &s, s.limit - s.settled);
 }
@@ -163,11 +201,12 @@ enum move step_hold(struct exchange *x)
 
 void hold_settle(struct exchange *x)
 {
+	struct id scopes[BUDGET_MAX_SCOPES];
 	int64_t cost = x->cost_nusd;
 
 	if (x->hold.open)
 		budget_settle(
 			x->env->budget, &x->hold, cost != COST_UNKNOWN ? cost : x->hold.amount);
 	else if (cost > 0)
-		budget_spend(x->env->budget, &x->who.key_id, cost, x->wall_ms);
+		budget_spend(x->env->budget, scopes, scopes_of(x, scopes), cost, x->wall_ms);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "exchange/exchange.h"
 #include "machine/base/text.h"
+#include "state/auth/access.h"
 
 /* Probes come every few seconds for ever: they are no news. */
 static bool is_logged(enum endpoint_kind kind)
@@ -51,12 +52,53 @@ static bool has_tag(struct span list, struct span tag)
 	return false;
 }
 
-static void models(struct exchange_env *env, struct http_request *r, const char *hint)
+/* Usable for some kind of request. */
+static bool may_see(struct exchange_env *env, const struct auth_identity *who, struct span model)
+{
+	static const enum llm_op ops[] = {LLM_OP_CHAT, LLM_OP_EMBEDDINGS, LLM_OP_IMAGES,
+		LLM_OP_TRANSCRIPTIONS, LLM_OP_SPEECH};
+	char list[129];
+
+	for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++)
+		if (access_allows(auth_access(env->auth), who, ops[i], model, list))
+			return true;
+	return false;
+}
+
+/* What the key may use of the list; without a tag: it changes with access lists. */
+static void some_models(struct exchange_env *env, struct http_request *r, const char *hint,
+	const struct auth_identity *who)
+{
+	const struct snapshot *s = env->snapshot;
+	const struct model_entry *first = NULL, *last = NULL;
+	struct buf b;
+
+	buf_init(&b, s->model_list.n + 1024);
+	buf_append_cstr(&b, "{\"object\":\"list\",\"data\":[");
+	for (int i = 0; i < s->n_models; i++) {
+		if (!may_see(env, who, s->models[i].id))
+			continue;
+		if (first != NULL)
+			buf_append_char(&b, ',');
+		else
+			first = &s->models[i];
+		last = &s->models[i];
+		buf_append(&b, last->object);
+	}
+	snapshot_end_list(&b, first, last);
+	json(env, r, hint, buf_span(&b));
+	buf_done(&b);
+}
+
+static void models(struct exchange_env *env, struct http_request *r, const char *hint,
+	const struct auth_identity *who)
 {
 	const struct snapshot *s = env->snapshot;
 	struct span etag = span_of(s->etag);
 
-	if (has_tag(http_field(request_head(r), "if-none-match"), etag))
+	if (who != NULL && access_is_limited(auth_access(env->auth), who))
+		some_models(env, r, hint, who);
+	else if (has_tag(http_field(request_head(r), "if-none-match"), etag))
 		answer(env, r, 304, NULL, (struct span){NULL, 0}, hint, etag);
 	else
 		answer(env, r, 200, "application/json", buf_span(&s->model_list), hint, etag);
@@ -85,7 +127,8 @@ static bool read_id(struct span sent, char out[512], struct span *id)
 	return true;
 }
 
-static void model(struct exchange_env *env, struct http_request *r, const struct endpoint_match *m)
+static void model(struct exchange_env *env, struct http_request *r, const struct endpoint_match *m,
+	const struct auth_identity *who)
 {
 	const struct http_head *head = request_head(r);
 	const struct model_entry *entry = NULL;
@@ -95,7 +138,7 @@ static void model(struct exchange_env *env, struct http_request *r, const struct
 
 	if (read_id(m->rest, text, &id))
 		entry = snapshot_entry(env->snapshot, id);
-	if (entry != NULL) {
+	if (entry != NULL && (who == NULL || may_see(env, who, entry->id))) {
 		json(env, r, m->hint, entry->object);
 		return;
 	}
@@ -189,10 +232,10 @@ void local_answer(struct exchange_env *env, struct http_request *r, const struct
 		goto refuse;
 	switch (kind) {
 	case ENDPOINT_MODELS:
-		models(env, r, m->hint);
+		models(env, r, m->hint, found ? &who : NULL);
 		return;
 	case ENDPOINT_MODEL:
-		model(env, r, m);
+		model(env, r, m, found ? &who : NULL);
 		return;
 	case ENDPOINT_AUTH_CHECK:
 		auth_check(env, r, m->hint, &who);

@@ -456,6 +456,24 @@ static uint64_t fnv1a(struct span s)
 	return h;
 }
 
+static void put_id(struct buf *b, const char *key, const struct model_entry *e)
+{
+	if (e != NULL)
+		json_put_str(b, key, e->id);
+	else
+		json_put_null(b, key);
+}
+
+void snapshot_end_list(
+	struct buf *b, const struct model_entry *first, const struct model_entry *last)
+{
+	buf_append_char(b, ']');
+	json_put_bool(b, "has_more", false);
+	put_id(b, "first_id", first);
+	put_id(b, "last_id", last);
+	buf_append_char(b, '}');
+}
+
 static void write_list(struct snapshot *s, const struct listed *all)
 {
 	struct buf *b = &s->model_list;
@@ -472,17 +490,8 @@ static void write_list(struct snapshot *s, const struct listed *all)
 			.object = {(const char *)from, b->n - from},
 			.model = all[i].model};
 	}
-	buf_append_cstr(b, "],\"has_more\":false,\"first_id\":");
-	if (s->n_models > 0)
-		text_json_string(b, s->models[0].id);
-	else
-		buf_append_cstr(b, "null");
-	buf_append_cstr(b, ",\"last_id\":");
-	if (s->n_models > 0)
-		text_json_string(b, s->models[s->n_models - 1].id);
-	else
-		buf_append_cstr(b, "null");
-	buf_append_char(b, '}');
+	snapshot_end_list(b, s->n_models > 0 ? &s->models[0] : NULL,
+		s->n_models > 0 ? &s->models[s->n_models - 1] : NULL);
 }
 
 static bool list_models(struct snapshot *s, struct err *err)

@@ -63,4 +63,7 @@ const struct provider *snapshot_provider(const struct snapshot *s, struct span n
 const struct provider_place *snapshot_place(const struct provider *p, struct span region);
 /* What is known of a model as clients name it, with its region or without. NULL: nothing. */
 const struct llm_model *snapshot_model(const struct snapshot *s, struct span id);
+/* Ends a list of models that was begun: {"object":"list","data":[... Both NULL: it is empty. */
+void snapshot_end_list(
+	struct buf *b, const struct model_entry *first, const struct model_entry *last);
 const struct model_entry *snapshot_entry(const struct snapshot *s, struct span id);

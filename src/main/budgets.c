@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "main/budgets.h"
 #include <pthread.h>
+#include <stdio.h>
 #include "machine/base/list.h"
 
 struct load {
 	struct ingest_job job;
 	struct budget *budget;
-	struct store *store;
 	int64_t now_ms;
 	bool ok, done;
 	struct err err;
@@ -17,20 +17,39 @@ struct load {
 static bool open_key(void *user, const struct key_row *k)
 {
 	struct load *l = user;
-	int64_t spent;
 
-	l->ok = usage_spent(l->store, &k->id, budget_month(l->now_ms, NULL), &spent, &l->err) &&
-		budget_open(l->budget, &k->id, k->limit_nusd, spent, l->now_ms, &l->err);
+	l->ok = budget_open(l->budget, &k->id, NULL, k->limit_nusd, 0, l->now_ms, &l->err);
 	return l->ok;
+}
+
+static bool open_scope(void *user, const struct scope_row *r)
+{
+	struct load *l = user;
+	char name[BUDGET_MAX_NAME];
+
+	snprintf(name, sizeof(name), "The %s \"%s\"", scope_kind_name(r->kind), r->name);
+	l->ok = budget_open(
+		l->budget, &r->id, name, r->enforce ? r->limit_nusd : 0, 0, l->now_ms, &l->err);
+	return l->ok;
+}
+
+static bool add_spent(void *user, const struct id *key_id, const struct key_owners *o, int64_t nusd)
+{
+	const struct id scopes[] = {scope_org_id, o->group_id, o->project_id, o->user_id, *key_id};
+	struct load *l = user;
+
+	budget_spend(l->budget, scopes, BUDGET_MAX_SCOPES, nusd, l->now_ms);
+	return true;
 }
 
 static void load(struct ingest_job *job, struct store *store)
 {
 	struct load *l = LIST_ITEM(job, struct load, job);
 
-	l->store = store;
 	l->ok = true;
-	l->ok = key_each(store, open_key, l, &l->err) && l->ok;
+	l->ok = key_each(store, open_key, l, &l->err) && l->ok &&
+		scope_each(store, SCOPE_END, open_scope, l, &l->err) && l->ok &&
+		usage_spent(store, budget_month(l->now_ms, NULL), add_spent, l, &l->err);
 	pthread_mutex_lock(&l->lock);
 	l->done = true;
 	pthread_cond_signal(&l->ready);

@@ -166,7 +166,7 @@ static bool put_in_force(struct manage_call *call, const struct key_row *row, st
 	struct sys *sys = call->env->sys;
 	bool existed;
 
-	if (budget_open(call->env->budget, &row->id, row->limit_nusd, 0, sys->wall_ms(sys), err) &&
+	if (budget_open(call->env->budget, &row->id, NULL, row->limit_nusd, 0, sys->wall_ms(sys), err) &&
 		auth_add(call->env->auth, row, err))
 		return true;
 	budget_close(call->env->budget, &row->id);

@@ -15,6 +15,13 @@ void id_make(struct id *id, int64_t wall_ms, const uint8_t random[10])
 	id->bytes[8] = (uint8_t)(0x80 | (id->bytes[8] & 0x3f)); /* variant of RFC 9562 */
 }
 
+bool id_is_none(const struct id *id)
+{
+	static const struct id none;
+
+	return memcmp(id, &none, sizeof(none)) == 0;
+}
+
 void id_write_uuid(const struct id *id, char out[ID_UUID_CHARS + 1])
 {
 	static const int groups[] = {4, 2, 2, 2, 6};

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include "machine/base/text.h"
 #include "machine/crypto/hash.h"
+#include "state/auth/access.h"
 
 #define PREFIX "sk-sluice-"
 #define PREFIX_CHARS 10
@@ -16,10 +17,18 @@
 
 static const char base62[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/* Open addressing by public id; a slot is free, or holds a row. */
+/* What is asked of a key, without its labels: there may be a hundred thousand. */
+struct entry {
+	char public_id[PUBLIC_CHARS];
+	uint8_t sha256[HASH_SHA256_BYTES];
+	int64_t expires_ms;
+	struct auth_identity who;
+};
+
+/* Open addressing by public id. */
 struct slot {
 	bool used;
-	struct key_row row;
+	struct entry e;
 };
 
 struct auth_table {
@@ -27,6 +36,7 @@ struct auth_table {
 	struct slot *slots;
 	size_t n_slots; /* a power of two */
 	size_t n;
+	struct access *access;
 };
 
 /* ---- the text of a key ---- */
@@ -157,8 +167,13 @@ struct auth_table *auth_table_new(struct err *err)
 	if (t != NULL) {
 		t->n_slots = FIRST_SLOTS;
 		t->slots = calloc(t->n_slots, sizeof(*t->slots));
+		t->access = access_new(err);
 	}
-	if (t == NULL || t->slots == NULL) {
+	if (t == NULL || t->slots == NULL || t->access == NULL) {
+		if (t != NULL) {
+			free(t->slots);
+			access_free(t->access);
+		}
 		free(t);
 		err_set(err, ERR_NO_MEMORY, NULL);
 		return NULL;
@@ -176,6 +191,7 @@ void auth_table_free(struct auth_table *t)
 	if (t == NULL)
 		return;
 	pthread_rwlock_destroy(&t->lock);
+	access_free(t->access);
 	free(t->slots);
 	free(t);
 }
@@ -196,7 +212,7 @@ static struct slot *find_slot(struct slot *slots, size_t n_slots, const char *pu
 {
 	size_t i = home_of(public_id, n_slots);
 
-	while (slots[i].used && memcmp(slots[i].row.public_id, public_id, PUBLIC_CHARS) != 0)
+	while (slots[i].used && memcmp(slots[i].e.public_id, public_id, PUBLIC_CHARS) != 0)
 		i = (i + 1) & (n_slots - 1);
 	return &slots[i];
 }
@@ -210,11 +226,27 @@ static bool grow(struct auth_table *t)
 		return false;
 	for (size_t i = 0; i < t->n_slots; i++)
 		if (t->slots[i].used)
-			*find_slot(slots, n_slots, t->slots[i].row.public_id) = t->slots[i];
+			*find_slot(slots, n_slots, t->slots[i].e.public_id) = t->slots[i];
 	free(t->slots);
 	t->slots = slots;
 	t->n_slots = n_slots;
 	return true;
+}
+
+static struct entry entry_of(const struct key_row *row)
+{
+	struct entry e = {.expires_ms = row->expires_ms,
+		.who = {.key_id = row->id,
+			.manage = row->manage,
+			.completions = row->completions,
+			.drop = row->drop,
+			.owners = row->owners,
+			.access_id = row->access_id}};
+
+	memcpy(e.public_id, row->public_id, PUBLIC_CHARS);
+	memcpy(e.sha256, row->sha256, sizeof(e.sha256));
+	memcpy(e.who.name, row->name, sizeof(e.who.name));
+	return e;
 }
 
 bool auth_add(struct auth_table *t, const struct key_row *row, struct err *err)
@@ -230,7 +262,7 @@ bool auth_add(struct auth_table *t, const struct key_row *row, struct err *err)
 		if (!slot->used)
 			t->n++;
 		slot->used = true;
-		slot->row = *row;
+		slot->e = entry_of(row);
 	}
 	pthread_rwlock_unlock(&t->lock);
 	return ok || err_set(err, ERR_NO_MEMORY, NULL);
@@ -242,7 +274,7 @@ static void close_hole(struct auth_table *t, size_t hole)
 	size_t mask = t->n_slots - 1;
 
 	for (size_t i = (hole + 1) & mask; t->slots[i].used; i = (i + 1) & mask) {
-		size_t home = home_of(t->slots[i].row.public_id, t->n_slots);
+		size_t home = home_of(t->slots[i].e.public_id, t->n_slots);
 
 		if (((i - home) & mask) < ((i - hole) & mask))
 			continue;
@@ -258,7 +290,7 @@ bool auth_remove(struct auth_table *t, const struct id *id)
 
 	pthread_rwlock_wrlock(&t->lock);
 	for (size_t i = 0; i < t->n_slots && !found; i++) {
-		if (!t->slots[i].used || memcmp(&t->slots[i].row.id, id, sizeof(*id)) != 0)
+		if (!t->slots[i].used || memcmp(&t->slots[i].e.who.key_id, id, sizeof(*id)) != 0)
 			continue;
 		close_hole(t, i);
 		t->n--;
@@ -286,7 +318,12 @@ bool auth_table_load(struct auth_table *t, struct store *s, struct err *err)
 {
 	struct loading l = {t, err, true};
 
-	return key_each(s, load_one, &l, err) && l.ok;
+	return key_each(s, load_one, &l, err) && l.ok && access_load(t->access, s, err);
+}
+
+struct access *auth_access(struct auth_table *t)
+{
+	return t->access;
 }
 
 int auth_count(struct auth_table *t)
@@ -373,15 +410,10 @@ bool auth_find(struct auth_table *t, struct span key, int64_t now_ms, struct aut
 	pthread_rwlock_rdlock(&t->lock);
 	slot = find_slot(t->slots, t->n_slots, key.p + PREFIX_CHARS);
 	/* An unknown id is compared too, with what no key hashes to. */
-	known = hash_eq(slot->used ? slot->row.sha256 : nobody, digest, sizeof(digest)) &&
-		slot->used;
+	known = hash_eq(slot->used ? slot->e.sha256 : nobody, digest, sizeof(digest)) && slot->used;
 	if (known) {
-		expired = slot->row.expires_ms != 0 && slot->row.expires_ms <= now_ms;
-		found.key_id = slot->row.id;
-		found.manage = slot->row.manage;
-		found.completions = slot->row.completions;
-		found.drop = slot->row.drop;
-		memcpy(found.name, slot->row.name, sizeof(found.name));
+		expired = slot->e.expires_ms != 0 && slot->e.expires_ms <= now_ms;
+		found = slot->e.who;
 	}
 	pthread_rwlock_unlock(&t->lock);
 	if (!known)

@@ -16,12 +16,15 @@
 #define AUTH_KEY_CHARS 72 /* of the text, without NUL: 10 + 12 + 1 + 43 + 6 */
 
 struct auth_table;
+struct access;
 
 struct auth_identity {
 	struct id key_id;
 	char name[129];
 	enum permission manage, completions;
 	enum llm_drop drop; /* UNSET: as configured */
+	struct key_owners owners;
+	struct id access_id; /* the key's own access list */
 };
 
 /* A new key: row to store and text to show once. */
@@ -38,6 +41,7 @@ bool auth_read_headers(struct span authorization, struct span x_api_key, struct 
 	struct span *key, struct err *err);
 
 struct auth_table *auth_table_new(struct err *err);
+struct access *auth_access(struct auth_table *t); /* access.h; the table's own */
 void auth_table_free(struct auth_table *t);
 bool auth_table_load(struct auth_table *t, struct store *s, struct err *err);
 bool auth_add(struct auth_table *t, const struct key_row *row, struct err *err);

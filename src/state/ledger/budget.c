@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "state/ledger/budget.h"
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +11,7 @@
 struct slot {
 	struct id scope;
 	bool used;
+	char *name; /* NULL: a key */
 	int64_t limit, settled, held;
 	int64_t month_ms, next_ms; /* the month that `settled` counts */
 };
@@ -72,6 +74,9 @@ void budget_free(struct budget *b)
 	if (b == NULL)
 		return;
 	pthread_mutex_destroy(&b->lock);
+	for (size_t i = 0; i < b->n_slots; i++)
+		if (b->slots[i].used)
+			free(b->slots[i].name);
 	free(b->slots);
 	free(b);
 }
@@ -135,28 +140,67 @@ static void roll(struct slot *s, int64_t now_ms)
 
 static struct budget_state state_of(const struct slot *s)
 {
-	return (struct budget_state){s->limit, s->settled, s->held, s->next_ms};
+	struct budget_state state = {s->limit, s->settled, s->held, s->next_ms, ""};
+
+	if (s->name != NULL)
+		snprintf(state.name, sizeof(state.name), "%s", s->name);
+	return state;
+}
+
+/* Written so that nothing overflows: all are at least 0. */
+static int64_t room_of(const struct slot *s)
+{
+	if (s->limit == 0)
+		return INT64_MAX;
+	return s->settled < s->limit && s->held < s->limit - s->settled
+		       ? s->limit - s->settled - s->held
+		       : 0;
+}
+
+/* NULL: none of them is open. */
+static struct slot *tightest(struct budget *b, const struct id *scopes, int n, int64_t now_ms)
+{
+	struct slot *least = NULL;
+
+	for (int i = 0; i < n; i++) {
+		struct slot *s = find(b, &scopes[i]);
+
+		if (s == NULL)
+			continue;
+		roll(s, now_ms);
+		if (least == NULL || room_of(s) < room_of(least))
+			least = s;
+	}
+	return least;
 }
 
 /* ---- what is offered ---- */
 
-bool budget_open(struct budget *b, const struct id *scope, int64_t limit_nusd, int64_t spent_nusd,
-	int64_t now_ms, struct err *err)
+bool budget_open(struct budget *b, const struct id *scope, const char *name, int64_t limit_nusd,
+	int64_t spent_nusd, int64_t now_ms, struct err *err)
 {
+	char *copy = name != NULL ? strdup(name) : NULL;
 	struct slot *s;
 	bool ok;
 
+	if (name != NULL && copy == NULL)
+		return err_set(err, ERR_NO_MEMORY, NULL);
 	pthread_mutex_lock(&b->lock);
 	ok = grow(b, err);
 	if (ok) {
 		s = probe(b->slots, b->n_slots, scope);
 		b->n += !s->used;
+		if (s->used)
+			free(s->name);
 		*s = (struct slot){.scope = *scope,
 			.used = true,
+			.name = copy,
 			.limit = limit_nusd,
 			.settled = spent_nusd,
 			.held = s->used ? s->held : 0};
 		s->month_ms = budget_month(now_ms, &s->next_ms);
+	} else {
+		free(copy);
 	}
 	pthread_mutex_unlock(&b->lock);
 	return ok;
@@ -171,6 +215,7 @@ void budget_close(struct budget *b, const struct id *scope)
 	pthread_mutex_lock(&b->lock);
 	s = find(b, scope);
 	if (s != NULL) {
+		free(s->name);
 		s->used = false;
 		b->n--;
 		at = ((size_t)(s - b->slots) + 1) & (b->n_slots - 1);
@@ -211,43 +256,56 @@ struct budget_state budget_look(struct budget *b, const struct id *scope, int64_
 	return state;
 }
 
-bool budget_hold(struct budget *b, const struct id *scope, int64_t amount, int64_t now_ms,
+struct budget_state budget_tightest(
+	struct budget *b, const struct id *scopes, int n, int64_t now_ms)
+{
+	struct budget_state state = {0};
+	struct slot *s;
+
+	pthread_mutex_lock(&b->lock);
+	s = tightest(b, scopes, n, now_ms);
+	if (s != NULL)
+		state = state_of(s);
+	pthread_mutex_unlock(&b->lock);
+	return state;
+}
+
+bool budget_hold(struct budget *b, const struct id *scopes, int n, int64_t amount, int64_t now_ms,
 	struct budget_hold *out, struct budget_state *state)
 {
 	struct slot *s;
-	bool fits = false;
 
-	*out = (struct budget_hold){.scope = *scope, .amount = amount};
+	*out = (struct budget_hold){.n = n, .amount = amount};
+	memcpy(out->scopes, scopes, (size_t)n * sizeof(*scopes));
 	*state = (struct budget_state){0};
 	pthread_mutex_lock(&b->lock);
-	s = find(b, scope);
+	s = tightest(b, scopes, n, now_ms);
 	if (s != NULL) {
-		roll(s, now_ms);
-		/* Written so that nothing overflows: all are at least 0. */
-		fits = s->limit == 0 ||
-		       (s->settled <= s->limit && s->held <= s->limit - s->settled &&
-			       amount <= s->limit - s->settled - s->held);
-		if (fits) {
-			s->held += amount;
-			out->month_ms = s->month_ms;
-			out->open = true;
+		out->open = amount <= room_of(s) && (s->limit == 0 || s->settled <= s->limit);
+		out->month_ms = s->month_ms;
+		for (int i = 0; i < n && out->open; i++) {
+			struct slot *each = find(b, &scopes[i]);
+
+			if (each != NULL)
+				each->held += amount;
 		}
 		*state = state_of(s);
 	}
 	pthread_mutex_unlock(&b->lock);
-	return fits;
+	return out->open;
 }
 
 void budget_settle(struct budget *b, struct budget_hold *hold, int64_t spent)
 {
-	struct slot *s;
-
 	if (!hold->open)
 		return;
 	hold->open = false;
 	pthread_mutex_lock(&b->lock);
-	s = find(b, &hold->scope);
-	if (s != NULL) {
+	for (int i = 0; i < hold->n; i++) {
+		struct slot *s = find(b, &hold->scopes[i]);
+
+		if (s == NULL)
+			continue;
 		s->held = s->held > hold->amount ? s->held - hold->amount : 0;
 		if (s->month_ms == hold->month_ms)
 			s->settled += spent;
@@ -255,13 +313,14 @@ void budget_settle(struct budget *b, struct budget_hold *hold, int64_t spent)
 	pthread_mutex_unlock(&b->lock);
 }
 
-void budget_spend(struct budget *b, const struct id *scope, int64_t amount, int64_t now_ms)
+void budget_spend(struct budget *b, const struct id *scopes, int n, int64_t amount, int64_t now_ms)
 {
-	struct slot *s;
-
 	pthread_mutex_lock(&b->lock);
-	s = find(b, scope);
-	if (s != NULL) {
+	for (int i = 0; i < n; i++) {
+		struct slot *s = find(b, &scopes[i]);
+
+		if (s == NULL)
+			continue;
 		roll(s, now_ms);
 		s->settled += amount;
 	}

@@ -19,7 +19,7 @@ static struct budget *fresh(int64_t limit, int64_t spent)
 	struct budget *b = budget_new(&err);
 
 	assert_non_null(b);
-	assert_true(budget_open(b, &one, limit, spent, NOV_23, &err));
+	assert_true(budget_open(b, &one, NULL, limit, spent, NOV_23, &err));
 	return b;
 }
 
@@ -44,14 +44,14 @@ static void what_is_held_cannot_be_held_twice(void **state)
 	struct budget_hold first, second;
 	struct budget_state s;
 
-	assert_true(budget_hold(b, &one, 60, NOV_23, &first, &s));
+	assert_true(budget_hold(b, &one, 1, 60, NOV_23, &first, &s));
 	assert_int_equal(s.held, 60);
-	assert_false(budget_hold(b, &one, 31, NOV_23, &second, &s));
+	assert_false(budget_hold(b, &one, 1, 31, NOV_23, &second, &s));
 	assert_int_equal(s.settled, 10);
 	assert_int_equal(s.limit, 100);
 	assert_int_equal(s.resets_ms, DEC_1);
 	assert_false(second.open);
-	assert_true(budget_hold(b, &one, 30, NOV_23, &second, &s));
+	assert_true(budget_hold(b, &one, 1, 30, NOV_23, &second, &s));
 	budget_settle(b, &first, 5);
 	s = budget_look(b, &one, NOV_23);
 	assert_int_equal(s.settled, 15);
@@ -70,16 +70,16 @@ static void without_a_limit_all_fits_and_counts(void **state)
 	struct budget_hold h;
 	struct budget_state s;
 
-	assert_true(budget_hold(b, &one, INT64_MAX / 4, NOV_23, &h, &s));
+	assert_true(budget_hold(b, &one, 1, INT64_MAX / 4, NOV_23, &h, &s));
 	budget_settle(b, &h, 7);
-	budget_spend(b, &one, 3, NOV_23);
+	budget_spend(b, &one, 1, 3, NOV_23);
 	assert_int_equal(budget_look(b, &one, NOV_23).settled, 10);
 	budget_limit(b, &one, 10);
-	assert_false(budget_hold(b, &one, 1, NOV_23, &h, &s));
-	assert_true(budget_hold(b, &one, 0, NOV_23, &h, &s));
+	assert_false(budget_hold(b, &one, 1, 1, NOV_23, &h, &s));
+	assert_true(budget_hold(b, &one, 1, 0, NOV_23, &h, &s));
 	budget_limit(b, &one, 5); /* below what is spent already */
-	assert_false(budget_hold(b, &one, 1, NOV_23, &h, &s));
-	assert_false(budget_hold(b, &two, 1, NOV_23, &h, &s)); /* not open */
+	assert_false(budget_hold(b, &one, 1, 1, NOV_23, &h, &s));
+	assert_false(budget_hold(b, &two, 1, 1, NOV_23, &h, &s)); /* not open */
 	budget_free(b);
 }
 
@@ -89,10 +89,10 @@ static void a_new_month_begins_with_nothing_spent(void **state)
 	struct budget_hold old, h;
 	struct budget_state s;
 
-	assert_true(budget_hold(b, &one, 10, NOV_23, &old, &s));
-	assert_false(budget_hold(b, &one, 95, DEC_1, &h, &s)); /* 10 are still held */
+	assert_true(budget_hold(b, &one, 1, 10, NOV_23, &old, &s));
+	assert_false(budget_hold(b, &one, 1, 95, DEC_1, &h, &s)); /* 10 are still held */
 	assert_int_equal(s.settled, 0);
-	assert_true(budget_hold(b, &one, 90, DEC_1, &h, &s));
+	assert_true(budget_hold(b, &one, 1, 90, DEC_1, &h, &s));
 	budget_settle(b, &old, 10); /* of the month before */
 	s = budget_look(b, &one, DEC_1);
 	assert_int_equal(s.settled, 0);
@@ -108,7 +108,7 @@ static void many_scopes_come_and_go(void **state)
 	for (int i = 0; i < 5000; i++) {
 		struct id id = {{7, (uint8_t)(i >> 8), (uint8_t)i, [15] = (uint8_t)(i % 16)}};
 
-		assert_true(budget_open(b, &id, i + 1, i, NOV_23, &err));
+		assert_true(budget_open(b, &id, NULL, i + 1, i, NOV_23, &err));
 	}
 	for (int i = 0; i < 5000; i += 2) {
 		struct id id = {{7, (uint8_t)(i >> 8), (uint8_t)i, [15] = (uint8_t)(i % 16)}};
@@ -120,6 +120,41 @@ static void many_scopes_come_and_go(void **state)
 
 		assert_int_equal(budget_look(b, &id, NOV_23).limit, i % 2 == 0 ? 0 : i + 1);
 	}
+	budget_free(b);
+}
+
+/* All or none: what one scope refuses is held by no other, and the refusal says which it was. */
+static void the_tightest_of_several_decides(void **state)
+{
+	const struct id both[] = {one, two, {{9}}}; /* the third is not open: it does not count */
+	struct budget *b = fresh(100, 0);
+	struct err err = {0};
+	struct budget_hold h, more;
+	struct budget_state s;
+
+	assert_true(budget_open(b, &two, "Group \"x\"", 50, 20, NOV_23, &err));
+	s = budget_tightest(b, both, 3, NOV_23);
+	assert_string_equal(s.name, "Group \"x\"");
+	assert_int_equal(s.limit, 50);
+	assert_false(budget_hold(b, both, 3, 31, NOV_23, &h, &s));
+	assert_string_equal(s.name, "Group \"x\"");
+	assert_int_equal(budget_look(b, &one, NOV_23).held, 0);
+	assert_true(budget_hold(b, both, 3, 30, NOV_23, &h, &s));
+	assert_int_equal(budget_look(b, &one, NOV_23).held, 30);
+	assert_false(budget_hold(b, both, 3, 1, NOV_23, &more, &s));
+	budget_settle(b, &h, 25);
+	assert_int_equal(budget_look(b, &one, NOV_23).settled, 25);
+	assert_int_equal(budget_look(b, &two, NOV_23).settled, 45);
+	assert_int_equal(budget_look(b, &two, NOV_23).held, 0);
+	budget_spend(b, both, 3, 3, NOV_23);
+	assert_int_equal(budget_look(b, &one, NOV_23).settled, 28);
+	assert_int_equal(budget_look(b, &two, NOV_23).settled, 48);
+	budget_limit(b, &two, 0);
+	assert_int_equal(budget_tightest(b, both, 3, NOV_23).limit, 100);
+	budget_limit(b, &one, 0);
+	assert_int_equal(budget_tightest(b, both, 3, NOV_23).limit, 0);
+	assert_int_equal(budget_tightest(b, both + 2, 1, NOV_23).limit, 0);
+	budget_close(b, &two);
 	budget_free(b);
 }
 
@@ -139,7 +174,7 @@ static void *take(void *arg)
 	struct budget_state s;
 
 	for (int i = 0; i < TRIES; i++)
-		if (budget_hold(r->b, &one, 10, NOV_23, &h, &s)) {
+		if (budget_hold(r->b, &one, 1, 10, NOV_23, &h, &s)) {
 			assert_true(s.settled + s.held <= s.limit);
 			r->admitted++;
 			budget_settle(r->b, &h, 10);
@@ -179,6 +214,7 @@ int main(void)
 		cmocka_unit_test(without_a_limit_all_fits_and_counts),
 		cmocka_unit_test(a_new_month_begins_with_nothing_spent),
 		cmocka_unit_test(many_scopes_come_and_go),
+		cmocka_unit_test(the_tightest_of_several_decides),
 		cmocka_unit_test(exactly_so_many_are_admitted),
 	};
 

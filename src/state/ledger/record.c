@@ -7,7 +7,7 @@
  * bytes, integers as little-endian 64 bits, texts as u16 length and bytes. A member is only ever
  * added behind the others of its kind, with a new version; older ones are read.
  */
-#define RECORD_VERSION 2
+#define RECORD_VERSION 3
 #define N_INTS_1 19 /* of version 1 */
 #define N_INTS 22
 enum record_kind { RECORD_CHECKPOINT = 1, RECORD_FINAL = 2 };
@@ -49,7 +49,9 @@ bool record_write(const struct request_row *r, bool final, struct buf *out)
 		u->input_uncached, u->cache_read, u->cache_write_5m, u->cache_write_1h,
 		u->input_audio, u->output, u->reasoning, u->output_audio, r->cost_nusd, u->sound_ms,
 		u->characters, u->pictures};
-	size_t bytes = 2 + 2 * sizeof(r->id.bytes) + sizeof(ints);
+	const struct id *const owners[] = {
+		&r->owners.user_id, &r->owners.group_id, &r->owners.project_id};
+	size_t bytes = 2 + 5 * sizeof(r->id.bytes) + sizeof(ints);
 	char *from, *to;
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
@@ -61,6 +63,8 @@ bool record_write(const struct request_row *r, bool final, struct buf *out)
 	*to++ = final ? RECORD_FINAL : RECORD_CHECKPOINT;
 	to = put_bytes(to, r->id.bytes, sizeof(r->id.bytes));
 	to = put_bytes(to, r->key_id.bytes, sizeof(r->key_id.bytes));
+	for (int i = 0; i < 3; i++)
+		to = put_bytes(to, owners[i]->bytes, sizeof(owners[i]->bytes));
 	for (size_t i = 0; i < sizeof(ints) / sizeof(ints[0]); i++)
 		to = put_int(to, ints[i]);
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
@@ -148,6 +152,8 @@ bool record_read(struct span payload, struct request_row *r, bool *final)
 	struct span *const texts[] = {&r->op, &r->model_asked, &r->provider, &r->model_served,
 		&r->user_id, &r->trace_id, &r->tags, &r->extra, &r->referer, &r->title,
 		&r->upstream_id};
+	struct id *const owners[] = {
+		&r->owners.user_id, &r->owners.group_id, &r->owners.project_id};
 	struct span rest = payload;
 	int64_t ints[N_INTS] = {0};
 	unsigned char head[2];
@@ -158,6 +164,9 @@ bool record_read(struct span payload, struct request_row *r, bool *final)
 		!take(&rest, r->id.bytes, sizeof(r->id.bytes)) ||
 		!take(&rest, r->key_id.bytes, sizeof(r->key_id.bytes)))
 		return false;
+	for (int i = 0; i < 3 && head[0] >= 3; i++)
+		if (!take(&rest, owners[i]->bytes, sizeof(owners[i]->bytes)))
+			return false;
 	for (int i = 0; i < (head[0] == 1 ? N_INTS_1 : N_INTS); i++)
 		if (!take_int(&rest, &ints[i]))
 			return false;

@@ -14,6 +14,7 @@ static void a_row_comes_back_equal(void **state)
 	struct buf b;
 	bool final;
 
+	in.owners = (struct key_owners){{{1}}, {{2}}, {{3}}};
 	in.cost_nusd = COST_UNKNOWN;
 	in.user_id = SPAN("someone");
 	buf_init(&b, 1 << 20);
@@ -25,6 +26,7 @@ static void a_row_comes_back_equal(void **state)
 		assert_memory_equal(&in.usage, &out.usage, sizeof(in.usage));
 		assert_int_equal(out.cost_nusd, COST_UNKNOWN);
 		assert_int_equal(out.first_token_us, -1);
+		assert_memory_equal(&in.owners, &out.owners, sizeof(in.owners));
 		assert_true(span_is(out.user_id, "someone"));
 		assert_true(span_eq(out.extra, in.extra));
 		assert_int_equal(out.title.n, 0);
@@ -33,11 +35,14 @@ static void a_row_comes_back_equal(void **state)
 	buf_done(&b);
 }
 
-/* What a journal of version 1 holds is read after an update: it lacks the last three integers. */
+/*
+ * What journals of older versions hold is read after an update: version 1 lacks the last three
+ * integers, 1 and 2 lack the owners.
+ */
 static void records_of_the_version_before_are_read(void **state)
 {
 	struct request_row in = test_row(1), out;
-	const size_t at = 2 + 32 + 19 * 8;
+	const size_t ids = 2 + 32, at = ids + 48 + 19 * 8;
 	struct buf now, old;
 	bool final;
 
@@ -46,7 +51,8 @@ static void records_of_the_version_before_are_read(void **state)
 	buf_init(&old, 1 << 20);
 	record_write(&in, true, &now);
 	buf_append_char(&old, 1);
-	buf_append(&old, span_skip(span_head(buf_span(&now), at), 1));
+	buf_append(&old, span_skip(span_head(buf_span(&now), ids), 1));
+	buf_append(&old, span_skip(span_head(buf_span(&now), at), ids + 48));
 	buf_append(&old, span_skip(buf_span(&now), at + 3 * 8));
 	assert_true(record_read(buf_span(&now), &out, &final));
 	assert_int_equal(out.usage.sound_ms, 7);
@@ -54,6 +60,13 @@ static void records_of_the_version_before_are_read(void **state)
 	assert_int_equal(out.usage.sound_ms, 0);
 	assert_int_equal(out.cost_nusd, in.cost_nusd);
 	assert_true(span_eq(out.model_served, in.model_served));
+	buf_clear(&old);
+	buf_append_char(&old, 2);
+	buf_append(&old, span_skip(span_head(buf_span(&now), ids), 1));
+	buf_append(&old, span_skip(buf_span(&now), ids + 48));
+	assert_true(record_read(buf_span(&old), &out, &final) && final);
+	assert_int_equal(out.usage.sound_ms, 7);
+	assert_true(id_is_none(&out.owners.group_id));
 	buf_done(&now);
 	buf_done(&old);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "state/store/store.h"
-#include <stdio.h>
+#include "state/store/row.h"
 
 static const char *const permission_names[] = {"none", "read", "write"};
 
@@ -26,11 +26,15 @@ bool key_insert(struct store *s, const struct key_row *k, struct err *err)
 		db_text(span_of(k->public_id)), db_blob(span_from(k->sha256, sizeof(k->sha256))),
 		db_text(span_of(k->name)), db_int(k->manage), db_int(k->completions),
 		db_int(k->created_ms), db_int(k->expires_ms), db_int(k->drop),
-		db_int(k->limit_nusd), db_text(span_of(k->labels[0] != '\0' ? k->labels : "{}"))};
+		db_int(k->limit_nusd), db_text(span_of(k->labels[0] != '\0' ? k->labels : "{}")),
+		db_id(&k->owners.user_id), db_id(&k->owners.group_id), db_id(&k->owners.project_id),
+		db_id(&k->account_id), db_id(&k->access_id)};
 	struct err why = {0};
 
-	if (db_run(s->db, "INSERT INTO key VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-		    v, 11, NULL, NULL, &why))
+	if (db_run(s->db,
+		    "INSERT INTO key VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, "
+		    "?13, ?14, ?15, ?16)",
+		    v, 16, NULL, NULL, &why))
 		return true;
 	if (why.code == ERR_CONFLICT)
 		return err_set(err, ERR_CONFLICT, "there is a key named \"%s\" already", k->name);
@@ -42,13 +46,17 @@ bool key_update(struct store *s, const struct key_row *k, bool *existed, struct 
 	const struct db_value v[] = {db_blob(span_from(k->id.bytes, sizeof(k->id.bytes))),
 		db_text(span_of(k->name)), db_int(k->manage), db_int(k->completions),
 		db_int(k->expires_ms), db_int(k->drop), db_int(k->limit_nusd),
-		db_text(span_of(k->labels[0] != '\0' ? k->labels : "{}"))};
+		db_text(span_of(k->labels[0] != '\0' ? k->labels : "{}")),
+		db_id(&k->owners.user_id), db_id(&k->owners.group_id), db_id(&k->owners.project_id),
+		db_id(&k->account_id), db_id(&k->access_id)};
 	struct err why = {0};
 
 	if (db_run(s->db,
 		    "UPDATE key SET name = ?2, manage = ?3, completions = ?4, expires_ms = ?5, "
-		    "drop_params = ?6, monthly_limit_nusd = ?7, labels = ?8 WHERE id = ?1",
-		    v, 8, NULL, NULL, &why)) {
+		    "drop_params = ?6, monthly_limit_nusd = ?7, labels = ?8, user_id = ?9, "
+		    "group_id = ?10, project_id = ?11, account_id = ?12, access_id = ?13 "
+		    "WHERE id = ?1",
+		    v, 13, NULL, NULL, &why)) {
 		*existed = db_changes(s->db) > 0;
 		return true;
 	}
@@ -81,11 +89,6 @@ static bool take_bytes(void *to, size_t n, struct span from)
 	return true;
 }
 
-static bool take_text(char *to, size_t room, struct span from)
-{
-	return snprintf(to, room, "%.*s", SPAN_ARG(from)) < (int)room;
-}
-
 static bool on_key(void *user, const struct db_row *r)
 {
 	struct each_key *e = user;
@@ -94,13 +97,16 @@ static bool on_key(void *user, const struct db_row *r)
 	int64_t drop = db_get_int(r, 8);
 
 	e->damaged = !take_bytes(k.id.bytes, sizeof(k.id.bytes), db_get_blob(r, 0)) ||
-		     !take_text(k.public_id, sizeof(k.public_id), db_get_text(r, 1)) ||
+		     !row_text(k.public_id, sizeof(k.public_id), db_get_text(r, 1)) ||
 		     !take_bytes(k.sha256, sizeof(k.sha256), db_get_blob(r, 2)) ||
-		     !take_text(k.name, sizeof(k.name), db_get_text(r, 3)) ||
+		     !row_text(k.name, sizeof(k.name), db_get_text(r, 3)) ||
 		     manage < PERMISSION_NONE || manage > PERMISSION_WRITE ||
 		     completions < PERMISSION_NONE || completions > PERMISSION_WRITE ||
 		     drop < LLM_DROP_UNSET || drop > LLM_DROP_NONE || db_get_int(r, 9) < 0 ||
-		     !take_text(k.labels, sizeof(k.labels), db_get_text(r, 10));
+		     !row_text(k.labels, sizeof(k.labels), db_get_text(r, 10)) ||
+		     !row_id(r, 11, &k.owners.user_id) || !row_id(r, 12, &k.owners.group_id) ||
+		     !row_id(r, 13, &k.owners.project_id) || !row_id(r, 14, &k.account_id) ||
+		     !row_id(r, 15, &k.access_id);
 	if (e->damaged)
 		return false;
 	k.manage = (enum permission)manage;
@@ -114,7 +120,7 @@ static bool on_key(void *user, const struct db_row *r)
 
 #define COLUMNS                                                                                    \
 	"id, public_id, sha256, name, manage, completions, created_ms, expires_ms, drop_params, "  \
-	"monthly_limit_nusd, labels"
+	"monthly_limit_nusd, labels, user_id, group_id, project_id, account_id, access_id"
 
 struct found_key {
 	struct key_row *out;
@@ -140,6 +146,35 @@ bool key_find(
 	if (!db_run(s->db, "SELECT " COLUMNS " FROM key WHERE id = ?1", v, 1, on_key, &e, err))
 		return false;
 	*found = f.found;
+	return !e.damaged || err_set(err, ERR_CORRUPT, "a row of the table key is damaged");
+}
+
+#define OWNED_BY                                                                                   \
+	" FROM key WHERE user_id = ?1 OR group_id = ?1 OR project_id = ?1 OR account_id = ?1 OR "  \
+	"access_id = ?1"
+
+static bool on_count(void *user, const struct db_row *r)
+{
+	*(int64_t *)user = db_get_int(r, 0);
+	return true;
+}
+
+bool key_count(struct store *s, const struct id *owner, int64_t *n, struct err *err)
+{
+	const struct db_value v[] = {db_id(owner)};
+
+	return db_run(s->db, "SELECT count(*)" OWNED_BY, v, 1, on_count, n, err);
+}
+
+bool key_each_of(struct store *s, const struct id *owner,
+	bool (*each)(void *user, const struct key_row *k), void *user, struct err *err)
+{
+	const struct db_value v[] = {db_id(owner)};
+	struct each_key e = {.each = each, .user = user};
+
+	if (!db_run(s->db, "SELECT " COLUMNS OWNED_BY " ORDER BY created_ms, id", v, 1, on_key, &e,
+		    err))
+		return false;
 	return !e.damaged || err_set(err, ERR_CORRUPT, "a row of the table key is damaged");
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "state/store/store.h"
+#include "state/store/row.h"
 
 static const char *const basis_names[BASIS_COUNT] = {[BASIS_NONE] = "none",
 	[BASIS_PROVIDER_FINAL] = "provider_final",
@@ -46,7 +46,7 @@ static struct db_value text_or_null(struct span s)
 	"model_asked, provider, model_served, user_id, trace_id, tags, extra, referer, title, "    \
 	"upstream_id, status, attempts, stream, outcome, basis, usage_present, input_uncached, "   \
 	"cache_read, cache_write_5m, cache_write_1h, input_audio, output, reasoning, "             \
-	"output_audio, cost_nusd, sound_ms, characters, pictures"
+	"output_audio, cost_nusd, sound_ms, characters, pictures, member_id, group_id, project_id"
 
 /*
  * A final row replaces a checkpoint whole (it may be of another attempt, at another provider), and
@@ -56,10 +56,11 @@ static struct db_value text_or_null(struct span s)
 static const char put_sql[] =
 	"INSERT INTO request (" COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, "
 	"?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, "
-	"?30, ?31, ?32, ?33, ?34, ?35, ?36) ON CONFLICT (id) DO UPDATE SET (" COLUMNS
+	"?30, ?31, ?32, ?33, ?34, ?35, ?36, ?37, ?38, ?39) ON CONFLICT (id) DO UPDATE SET (" COLUMNS
 	") = (?1, ?2, ?3, ?4, ?5, "
 	"?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, "
-	"?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36) WHERE request.final = 0";
+	"?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36, ?37, ?38, ?39) WHERE "
+	"request.final = 0";
 
 bool request_put(struct store *s, const struct request_row *r, bool final, struct err *err)
 {
@@ -79,7 +80,9 @@ bool request_put(struct store *s, const struct request_row *r, bool final, struc
 		db_int(u->cache_write_1h), db_int(u->input_audio), db_int(u->output),
 		db_int(u->reasoning), db_int(u->output_audio),
 		r->cost_nusd != COST_UNKNOWN ? db_int(r->cost_nusd) : db_null(),
-		db_int(u->sound_ms), db_int(u->characters), db_int(u->pictures)};
+		db_int(u->sound_ms), db_int(u->characters), db_int(u->pictures),
+		db_id_or_empty(&r->owners.user_id), db_id_or_empty(&r->owners.group_id),
+		db_id_or_empty(&r->owners.project_id)};
 
 	if (!db_run(s->db, put_sql, v, sizeof(v) / sizeof(v[0]), NULL, NULL, err))
 		return false;
@@ -135,6 +138,8 @@ static bool on_request(void *user, const struct db_row *r)
 	int outcome, basis;
 
 	e->damaged = id.n != sizeof(row.id.bytes) || key_id.n != sizeof(row.key_id.bytes) ||
+		     !row_id(r, 36, &row.owners.user_id) || !row_id(r, 37, &row.owners.group_id) ||
+		     !row_id(r, 38, &row.owners.project_id) ||
 		     !find_name(outcome_names, OUTCOME_COUNT, db_get_text(r, 21), &outcome) ||
 		     !find_name(basis_names, BASIS_COUNT, db_get_text(r, 22), &basis);
 	if (e->damaged)

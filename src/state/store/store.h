@@ -43,6 +43,11 @@ bool permission_read(struct span text, enum permission *out);
 
 #define KEY_MAX_LABELS 2048
 
+/* Whose a key is; all zero (id_is_none): nobody's. */
+struct key_owners {
+	struct id user_id, group_id, project_id;
+};
+
 /* A key as stored: never its text. */
 struct key_row {
 	struct id id;
@@ -50,9 +55,12 @@ struct key_row {
 	uint8_t sha256[32]; /* of the whole key text */
 	char name[129];
 	enum permission manage, completions;
-	int64_t created_ms, expires_ms;  /* 0: does not expire */
-	enum llm_drop drop;              /* UNSET: as configured */
-	int64_t limit_nusd;              /* of a calendar month (UTC); 0: none */
+	int64_t created_ms, expires_ms; /* 0: does not expire */
+	enum llm_drop drop;             /* UNSET: as configured */
+	int64_t limit_nusd;             /* of a calendar month (UTC); 0: none */
+	struct key_owners owners;
+	struct id account_id;            /* the service account that owns it */
+	struct id access_id;             /* its own access list */
 	char labels[KEY_MAX_LABELS + 1]; /* a JSON object of texts */
 };
 
@@ -66,6 +74,103 @@ bool key_find(
 /* In order of creation. Return false from `each` to stop. */
 bool key_each(struct store *s, bool (*each)(void *user, const struct key_row *k), void *user,
 	struct err *err);
+
+/*
+ * Scopes: whom keys belong to, and whose money is counted. One organisation, made with the
+ * database.
+ */
+enum scope_kind {
+	SCOPE_ORG = 1,
+	SCOPE_GROUP,
+	SCOPE_PROJECT,
+	SCOPE_USER,
+	SCOPE_ACCOUNT, /* owns keys; its money is not counted apart */
+	SCOPE_END
+};
+extern const struct id scope_org_id;
+const char *scope_kind_name(enum scope_kind k); /* "group" */
+
+enum user_role { ROLE_MEMBER, ROLE_ADMIN, ROLE_COUNT };
+const char *user_role_name(enum user_role r);
+
+struct scope_row {
+	struct id id;
+	enum scope_kind kind;
+	char name[129];  /* unique in its kind; of a user: the e-mail address */
+	char title[129]; /* a user's name */
+	enum user_role role;
+	bool enforce;        /* false: the limit is shown, not held */
+	int64_t limit_nusd;  /* of a calendar month (UTC); 0: none */
+	struct id access_id; /* of groups and the organisation */
+	int64_t created_ms;
+};
+
+/* Another of the same kind and name: ERR_CONFLICT. */
+bool scope_insert(struct store *s, const struct scope_row *r, struct err *err);
+bool scope_update(struct store *s, const struct scope_row *r, struct err *err);
+bool scope_delete(struct store *s, const struct id *id, struct err *err); /* its memberships too */
+bool scope_find(struct store *s, enum scope_kind kind, const struct id *id, struct scope_row *out,
+	bool *found, struct err *err);
+/* Of one kind (SCOPE_END: of all), in order of creation. Return false from `each` to stop. */
+bool scope_each(struct store *s, enum scope_kind kind,
+	bool (*each)(void *user, const struct scope_row *r), void *user, struct err *err);
+/* How many keys belong to it (of whatever kind), or have this access list. */
+bool key_count(struct store *s, const struct id *owner, int64_t *n, struct err *err);
+bool key_each_of(struct store *s, const struct id *owner,
+	bool (*each)(void *user, const struct key_row *k), void *user, struct err *err);
+
+struct member_row {
+	struct id group_id, user_id;
+	bool admin;
+	struct span email, title; /* of the user; valid during the callback */
+	struct span group;        /* the group's name */
+};
+bool member_put(struct store *s, const struct id *group_id, const struct id *user_id, bool admin,
+	struct err *err);
+bool member_delete(struct store *s, const struct id *group_id, const struct id *user_id,
+	bool *existed, struct err *err);
+/* Of a group, or (`group_id` NULL) of a user. */
+bool member_each(struct store *s, const struct id *group_id, const struct id *user_id,
+	bool (*each)(void *user, const struct member_row *m), void *user, struct err *err);
+
+#define ACCESS_MAX_RULES (64 << 10)
+
+struct access_row {
+	struct id id;
+	char name[129];
+	bool auto_approve, restricted;
+	struct span rules; /* JSON: lists of models by kind of request; borrowed */
+	int64_t created_ms;
+};
+bool access_insert(struct store *s, const struct access_row *r, struct err *err);
+bool access_update(struct store *s, const struct access_row *r, struct err *err);
+bool access_delete(struct store *s, const struct id *id, bool *existed, struct err *err);
+/* All, or (`id` not NULL) one. */
+bool access_each(struct store *s, const struct id *id,
+	bool (*each)(void *user, const struct access_row *r), void *user, struct err *err);
+/* How many keys, groups and organisations it is attached to. */
+bool access_uses(
+	struct store *s, const struct id *id, int64_t *keys, int64_t *scopes, struct err *err);
+
+/*
+ * The audit log: what was changed, by whom, from where. Each row's hash is SHA-256 over the hash of
+ * the row before and its own members, so that nothing is altered or taken out unseen; only the
+ * newest rows can be cut off, which `sluice audit verify` shows to who knows the last hash.
+ */
+struct audit_row {
+	int64_t seq, at_ms;
+	struct span actor, source, action; /* "key:<id>", the peer's address, "apikey.create" */
+	struct id target;
+	struct span old, new; /* JSON without secrets; empty: there was, or is, none */
+	uint8_t hash[32];
+};
+bool audit_append(struct store *s, struct audit_row *r, struct err *err); /* sets seq, hash */
+/* From `from` (a seq) on, newest first when `backward`; each may return false to stop. */
+bool audit_each(struct store *s, int64_t from, int limit, bool backward,
+	bool (*each)(void *user, const struct audit_row *r), void *user, struct err *err);
+/* *broken: the first row whose hash does not follow, 0: none. */
+bool audit_verify(
+	struct store *s, int64_t *rows, int64_t *broken, uint8_t last[32], struct err *err);
 
 enum request_basis { /* how the amount was found: reliability of it, shown to the customer */
 	BASIS_NONE,
@@ -94,6 +199,7 @@ const char *request_outcome_name(enum request_outcome o);
 struct request_row {
 	struct id id;
 	struct id key_id;
+	struct key_owners owners;                            /* when it came */
 	int64_t started_ms;                                  /* wall clock */
 	int64_t duration_us, first_token_us, overhead_us;    /* first_token -1: none */
 	struct span op, model_asked, provider, model_served; /* provider's name as configured */
@@ -140,6 +246,10 @@ enum usage_group {
 	USAGE_BY_PROVIDER,
 	USAGE_BY_USER,
 	USAGE_BY_KEY,
+	USAGE_BY_MEMBER,
+	USAGE_BY_GROUP,
+	USAGE_BY_GROUP_NAME,
+	USAGE_BY_PROJECT,
 	USAGE_GROUP_COUNT
 };
 #define USAGE_MAX_GROUPS 4
@@ -148,7 +258,9 @@ bool usage_group_read(struct span name, enum usage_group *out);
 
 struct usage_query {
 	const struct id *key_id; /* NULL: all keys */
-	int64_t from_ms, to_ms;  /* hours that begin in [from, to) */
+	enum scope_kind scope;   /* SCOPE_ORG: all; else of this one */
+	struct id scope_id;
+	int64_t from_ms, to_ms; /* hours that begin in [from, to) */
 	enum usage_resolution resolution;
 	enum usage_group groups[USAGE_MAX_GROUPS];
 	int n_groups;
@@ -164,9 +276,10 @@ struct usage_row {
 /* In order of time, within a bucket by cost. Return false from `each` to stop. */
 bool usage_each(struct store *s, const struct usage_query *q,
 	bool (*each)(void *user, const struct usage_row *r), void *user, struct err *err);
-/* What a key spent in requests that began at from_ms (a full hour) or later. */
-bool usage_spent(
-	struct store *s, const struct id *key_id, int64_t from_ms, int64_t *nusd, struct err *err);
+/* What was spent in requests that began at from_ms (a full hour) or later, by key and owners. */
+bool usage_spent(struct store *s, int64_t from_ms,
+	bool (*each)(void *user, const struct id *key_id, const struct key_owners *o, int64_t nusd),
+	void *user, struct err *err);
 
 /* For this folder: one final row; what store_commit writes; what store_rollback forgets. */
 struct usage_batch *usage_batch_new(void);

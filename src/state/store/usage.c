@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
 #include <stdlib.h>
-#include "state/store/store.h"
+#include "state/store/row.h"
 
 #define HOUR_MS 3600000
 #define MAX_SUMS 64
@@ -11,6 +11,7 @@
 struct place {
 	int64_t hour_ms;
 	struct id key_id;
+	struct key_owners owners;
 	struct span op, model_asked, provider, model_served, user_id;
 };
 
@@ -40,6 +41,7 @@ static struct place place_of(const struct request_row *r)
 {
 	return (struct place){.hour_ms = r->started_ms / HOUR_MS * HOUR_MS,
 		.key_id = r->key_id,
+		.owners = r->owners,
 		.op = cut(r->op),
 		.model_asked = cut(r->model_asked),
 		.provider = cut(r->provider),
@@ -50,9 +52,9 @@ static struct place place_of(const struct request_row *r)
 static bool is_same(const struct place *a, const struct place *b)
 {
 	return a->hour_ms == b->hour_ms && memcmp(&a->key_id, &b->key_id, sizeof(a->key_id)) == 0 &&
-	       span_eq(a->op, b->op) && span_eq(a->model_asked, b->model_asked) &&
-	       span_eq(a->provider, b->provider) && span_eq(a->model_served, b->model_served) &&
-	       span_eq(a->user_id, b->user_id);
+	       memcmp(&a->owners, &b->owners, sizeof(a->owners)) == 0 && span_eq(a->op, b->op) &&
+	       span_eq(a->model_asked, b->model_asked) && span_eq(a->provider, b->provider) &&
+	       span_eq(a->model_served, b->model_served) && span_eq(a->user_id, b->user_id);
 }
 
 static struct span keep(struct sum *s, int at, struct span text)
@@ -69,6 +71,7 @@ static struct sum *begin(struct usage_batch *b, const struct place *p)
 
 	s->place = (struct place){.hour_ms = p->hour_ms,
 		.key_id = p->key_id,
+		.owners = p->owners,
 		.op = keep(s, 0, p->op),
 		.model_asked = keep(s, 1, p->model_asked),
 		.provider = keep(s, 2, p->provider),
@@ -98,18 +101,20 @@ static bool write_sum(struct store *store, const struct sum *s, struct err *err)
 	const struct db_value v[] = {db_int(p->hour_ms),
 		db_blob(span_from(p->key_id.bytes, sizeof(p->key_id.bytes))), db_text(p->op),
 		db_text(p->model_asked), db_text(p->provider), db_text(p->model_served),
-		db_text(p->user_id), db_int(u->requests), db_int(u->failed), db_int(u->input),
-		db_int(u->cache_read), db_int(u->cache_write), db_int(u->output),
-		db_int(u->reasoning), db_int(u->cost_nusd), db_int(u->unpriced)};
+		db_text(p->user_id), db_id_or_empty(&p->owners.user_id),
+		db_id_or_empty(&p->owners.group_id), db_id_or_empty(&p->owners.project_id),
+		db_int(u->requests), db_int(u->failed), db_int(u->input), db_int(u->cache_read),
+		db_int(u->cache_write), db_int(u->output), db_int(u->reasoning),
+		db_int(u->cost_nusd), db_int(u->unpriced)};
 
 	return db_run(store->db,
 		"INSERT INTO usage_hour VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, "
-		"?13, ?14, ?15, ?16) ON CONFLICT (hour_ms, key_id, op, model_asked, provider, "
-		"model_served, user_id) DO UPDATE SET requests = requests + ?8, "
-		"failed = failed + ?9, input = input + ?10, cache_read = cache_read + ?11, "
-		"cache_write = cache_write + ?12, output = output + ?13, "
-		"reasoning = reasoning + ?14, cost_nusd = cost_nusd + ?15, "
-		"unpriced = unpriced + ?16",
+		"?13, ?14, ?15, ?16, ?17, ?18, ?19) ON CONFLICT (hour_ms, key_id, op, model_asked, "
+		"provider, model_served, user_id, member_id, group_id, project_id) DO UPDATE SET "
+		"requests = requests + ?11, failed = failed + ?12, input = input + ?13, "
+		"cache_read = cache_read + ?14, cache_write = cache_write + ?15, "
+		"output = output + ?16, reasoning = reasoning + ?17, cost_nusd = cost_nusd + ?18, "
+		"unpriced = unpriced + ?19",
 		v, sizeof(v) / sizeof(v[0]), NULL, NULL, err);
 }
 
@@ -154,24 +159,41 @@ bool usage_add(struct store *s, const struct request_row *r, struct err *err)
 
 /* ---- reading ---- */
 
+struct each_spent {
+	bool (*each)(void *user, const struct id *key_id, const struct key_owners *o, int64_t nusd);
+	void *user;
+};
+
 static bool on_spent(void *user, const struct db_row *r)
 {
-	*(int64_t *)user = db_get_int(r, 0);
-	return true;
+	struct each_spent *e = user;
+	struct key_owners o;
+	struct id key_id;
+
+	return row_id(r, 0, &key_id) && row_id(r, 1, &o.user_id) && row_id(r, 2, &o.group_id) &&
+	       row_id(r, 3, &o.project_id) && e->each(e->user, &key_id, &o, db_get_int(r, 4));
 }
 
-bool usage_spent(
-	struct store *s, const struct id *key_id, int64_t from_ms, int64_t *nusd, struct err *err)
+bool usage_spent(struct store *s, int64_t from_ms,
+	bool (*each)(void *user, const struct id *key_id, const struct key_owners *o, int64_t nusd),
+	void *user, struct err *err)
 {
-	const struct db_value v[] = {
-		db_int(from_ms), db_blob(span_from(key_id->bytes, sizeof(key_id->bytes)))};
+	const struct db_value v[] = {db_int(from_ms)};
+	struct each_spent e = {each, user};
 
-	*nusd = 0;
 	return db_run(s->db,
-		"SELECT coalesce(sum(cost_nusd), 0) FROM usage_hour WHERE hour_ms >= ?1 AND key_id "
-		"= ?2",
-		v, 2, on_spent, nusd, err);
+		"SELECT key_id, member_id, group_id, project_id, sum(cost_nusd) FROM usage_hour "
+		"WHERE hour_ms >= ?1 GROUP BY 1, 2, 3, 4",
+		v, 1, on_spent, &e, err);
 }
+
+/* RFC 9562's text form of an id, '' of none. */
+#define HEX(column, at, n) "substr(lower(hex(" column "))," #at "," #n ")"
+#define UUID(column)                                                                               \
+	"CASE length(" column ") WHEN 16 THEN " HEX(column, 1, 8) "||'-'||" HEX(                   \
+		column, 9, 4) "||"                                                                 \
+			      "'-'||" HEX(column, 13, 4) "||'-'||" HEX(                            \
+				      column, 17, 4) "||'-'||" HEX(column, 21, 12) " ELSE '' END"
 
 /* The columns that usage can be grouped by, and how they are called outside. */
 static const struct {
@@ -180,7 +202,12 @@ static const struct {
 	[USAGE_BY_MODEL_SERVED] = {"model_used", "provider || '/' || model_served"},
 	[USAGE_BY_PROVIDER] = {"provider_used", "provider"},
 	[USAGE_BY_USER] = {"user_id", "user_id"},
-	[USAGE_BY_KEY] = {"api_key_id", "lower(hex(key_id))"}};
+	[USAGE_BY_KEY] = {"api_key_id", UUID("key_id")},
+	[USAGE_BY_MEMBER] = {"member_id", UUID("member_id")},
+	[USAGE_BY_GROUP] = {"group_id", UUID("group_id")},
+	[USAGE_BY_GROUP_NAME] = {"group_name",
+		"coalesce((SELECT name FROM scope WHERE id = usage_hour.group_id), '')"},
+	[USAGE_BY_PROJECT] = {"project_id", UUID("project_id")}};
 
 const char *usage_group_name(enum usage_group g)
 {
@@ -235,10 +262,15 @@ bool usage_each(struct store *s, const struct usage_query *q,
 	bool (*each)(void *user, const struct usage_row *r), void *user, struct err *err)
 {
 	struct each_sum e = {each, user};
+	static const char *const of[SCOPE_END] = {[SCOPE_ORG] = "1",
+		[SCOPE_GROUP] = "group_id = ?4",
+		[SCOPE_PROJECT] = "project_id = ?4",
+		[SCOPE_USER] = "member_id = ?4",
+		[SCOPE_ACCOUNT] = "key_id IN (SELECT id FROM key WHERE account_id = ?4)"};
 	const struct db_value v[] = {db_int(q->from_ms), db_int(q->to_ms),
-		q->key_id != NULL ? db_blob(span_from(q->key_id->bytes, sizeof(q->key_id->bytes)))
-				  : db_null()};
-	char columns[USAGE_MAX_GROUPS][64], sql[2048];
+		q->key_id != NULL ? db_id(q->key_id) : db_null(), db_id(&q->scope_id)};
+	bool all = q->scope == 0 || q->scope == SCOPE_ORG;
+	char columns[USAGE_MAX_GROUPS][320], sql[4096];
 
 	for (int i = 0; i < USAGE_MAX_GROUPS; i++)
 		snprintf(columns[i], sizeof(columns[i]), "%s",
@@ -252,7 +284,9 @@ bool usage_each(struct store *s, const struct usage_query *q,
 		"sum(requests), sum(failed), sum(input), sum(cache_read), sum(cache_write), "
 		"sum(output), sum(reasoning), sum(cost_nusd), sum(unpriced), %s, %s, %s, %s "
 		"FROM usage_hour WHERE hour_ms >= ?1 AND hour_ms < ?2 AND (?3 IS NULL OR key_id = "
-		"?3) AND op <> 'count_tokens' GROUP BY 1, 16, 17, 18, 19 ORDER BY 1, 14 DESC",
-		buckets[q->resolution], columns[0], columns[1], columns[2], columns[3]);
-	return db_run(s->db, sql, v, 3, on_sum, &e, err);
+		"?3) AND op <> 'count_tokens' AND %s GROUP BY 1, 16, 17, 18, 19 ORDER BY 1, 14 "
+		"DESC",
+		buckets[q->resolution], columns[0], columns[1], columns[2], columns[3],
+		of[all ? SCOPE_ORG : q->scope]);
+	return db_run(s->db, sql, v, all ? 3 : 4, on_sum, &e, err);
 }
