@@ -2,6 +2,7 @@
 #include "exchange/snapshot.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include "machine/base/json_put.h"
 #include "machine/base/text.h"
 #include "state/ledger/imported.h"
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "main/budgets.h"
 #include <pthread.h>
-#include <stdio.h>
 #include "machine/base/list.h"
 
 struct load {
@@ -25,11 +24,8 @@ static bool open_key(void *user, const struct key_row *k)
 static bool open_scope(void *user, const struct scope_row *r)
 {
 	struct load *l = user;
-	char name[BUDGET_MAX_NAME];
 
-	snprintf(name, sizeof(name), "The %s \"%s\"", scope_kind_name(r->kind), r->name);
-	l->ok = budget_open(
-		l->budget, &r->id, name, r->enforce ? r->limit_nusd : 0, 0, l->now_ms, &l->err);
+	l->ok = budget_open_scope(l->budget, r, 0, l->now_ms, &l->err);
 	return l->ok;
 }
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
-#include "machine/base/json.h"
+#include "machine/base/json_put.h"
 #include "machine/base/text.h"
 
 #define KEYS_PATH "/v1/manage/apikey"
@@ -210,6 +210,40 @@ bool admin_list_keys(struct admin *a, struct key_list *list, struct err *err)
 	return false;
 }
 
+/* ---- changes without a server ---- */
+
+/* Its entry in the audit log; `name` of what is new. */
+static bool audit(struct admin *a, const char *action, const struct id *target, const char *name,
+	struct err *err)
+{
+	struct audit_row row = {.at_ms = a->sys->wall_ms(a->sys),
+		.actor = SPAN("command-line"),
+		.action = span_of(action),
+		.target = *target};
+	struct buf new;
+	bool ok;
+
+	buf_init(&new, 4096);
+	if (name != NULL) {
+		buf_append_char(&new, '{');
+		json_put_cstr(&new, "name", name);
+		buf_append_char(&new, '}');
+	}
+	row.new = buf_span(&new);
+	ok = audit_append(&a->store, &row, err);
+	buf_done(&new);
+	return ok;
+}
+
+/* The change and its entry are one transaction. */
+static bool end(struct admin *a, bool done, struct err *err)
+{
+	if (done && store_commit(&a->store, err))
+		return true;
+	store_rollback(&a->store);
+	return false;
+}
+
 /* ---- create ---- */
 
 static bool create_in_store(struct admin *a, const struct key_wanted *w, struct key_info *made,
@@ -220,10 +254,12 @@ static bool create_in_store(struct admin *a, const struct key_wanted *w, struct 
 	if (!auth_make(a->sys, w->name, w->manage, w->completions, w->expires_ms, &row, text, err))
 		return false;
 	row.drop = w->drop;
-	if (!key_insert(&a->store, &row, err))
-		return false;
 	info_of_row(&row, made);
-	return true;
+	return store_begin(&a->store, err) &&
+	       end(a,
+		       key_insert(&a->store, &row, err) &&
+			       audit(a, "apikey.create", &row.id, row.name, err),
+		       err);
 }
 
 static void write_wanted(const struct key_wanted *w, struct buf *out)
@@ -293,9 +329,13 @@ bool admin_delete_key(struct admin *a, const char *id, struct err *err)
 	if (!id_read_uuid(span_of(id), &key))
 		return err_set(err, ERR_BAD_REQUEST, "the id of a key is a UUID");
 	if (a->lock_fd >= 0) {
-		if (!key_delete(&a->store, &key, &existed, err))
-			return false;
-		return existed || err_set(err, ERR_NOT_FOUND, "there is no such key any more");
+		return store_begin(&a->store, err) &&
+		       end(a,
+			       key_delete(&a->store, &key, &existed, err) &&
+				       (existed || err_set(err, ERR_NOT_FOUND,
+							   "there is no such key any more")) &&
+				       audit(a, "apikey.delete", &key, NULL, err),
+			       err);
 	}
 	snprintf(target, sizeof(target), KEYS_PATH "/%s", id);
 	buf_init(&answer, 65536);

@@ -61,6 +61,16 @@ static const struct flag keys_delete_flags[] = {
 	FLAG_END,
 };
 
+static const struct flag audit_verify_flags[] = {
+	{"last", 0, "HASH", "The hash that the last entry must have, as it was shown before"},
+	FLAG_CONFIG,
+	FLAG_DATA_DIR,
+	FLAG_OUTPUT,
+	FLAG_END,
+};
+
+static const struct flag audit_ledger_flags[] = {FLAG_CONFIG, FLAG_DATA_DIR, FLAG_OUTPUT, FLAG_END};
+
 static const struct flag models_list_flags[] = {
 	{"provider", 'p', "NAME", "Only models whose id begins with NAME/"},
 	FLAG_CONFIG,
@@ -129,6 +139,18 @@ const struct command commands[] = {
 		"sluice keys delete alice\n"
 		"sluice keys delete 0198c1f2-8a4e-7d0c-9a58-5b1d7a0b2c11 --yes",
 		keys_delete_flags, run_keys_delete},
+	{"audit verify", "", 0, 0, "Say whether the log of management changes is whole",
+		"Each entry holds a hash of itself and the one before. Keep the last hash "
+		"elsewhere: "
+		"with --last it is also seen when the newest entries were cut off.",
+		"sluice audit verify\n"
+		"sluice audit verify --last 5f3c...",
+		audit_verify_flags, run_audit_verify},
+	{"audit ledger", "", 0, 0, "Add up all requests, and compare with what usage says",
+		"Beside a running server too.",
+		"sluice audit ledger\n"
+		"sluice audit ledger -o json | jq .cost",
+		audit_ledger_flags, run_audit_ledger},
 	{"models list", "", 0, 0, "Show the known models: windows, prices, abilities",
 		"What is built in, with what was imported and what the configuration says on top. "
 		"Prices are in USD a million tokens.",

@@ -10,7 +10,7 @@ static bool live(struct manage_call *call, struct err *err)
 }
 
 /* On the control socket alone: below no path that workers serve. */
-static bool reload(struct manage_call *call, struct err *err)
+bool manage_reload(struct manage_call *call, struct err *err)
 {
 	const struct manage_env *env = call->env;
 
@@ -22,19 +22,59 @@ static bool reload(struct manage_call *call, struct err *err)
 
 #define KEYS "/v1/manage/apikey"
 
+#define ORG "/v1/manage/org"
+#define USERS ORG "/member"
+#define GROUPS "/v1/manage/group"
+#define PROJECTS "/v1/manage/project"
+#define ACCOUNTS "/v1/manage/service-account"
+#define LISTS "/v1/manage/access-list"
+
+/* What all scopes but the organisation have. */
+#define SCOPES(path, kind)                                                                         \
+	{HTTP_GET, path, RIGHT_READ, REACH_OWN, manage_scope_list, kind},                          \
+		{HTTP_POST, path, RIGHT_WRITE, REACH_ADMIN, manage_scope_create, kind},            \
+		{HTTP_GET, path "/{id}", RIGHT_READ, REACH_OWN, manage_scope_show, kind},          \
+		{HTTP_PATCH, path "/{id}", RIGHT_WRITE, REACH_ADMIN, manage_scope_change, kind},   \
+		{HTTP_DELETE, path "/{id}", RIGHT_WRITE, REACH_ADMIN, manage_scope_delete, kind},  \
+		{HTTP_POST, path "/{id}/limit", RIGHT_WRITE, REACH_ADMIN, manage_scope_limit,      \
+			kind},                                                                     \
+	{                                                                                          \
+		HTTP_GET, path "/{id}/usage", RIGHT_READ, REACH_OWN, manage_scope_usage, kind      \
+	}
+
 static const struct manage_endpoint endpoints[] = {
-	{HTTP_GET, "/livez", RIGHT_NONE, live},
-	{HTTP_POST, "/reload", RIGHT_WRITE, reload},
-	{HTTP_GET, KEYS, RIGHT_READ, manage_key_list},
-	{HTTP_POST, KEYS, RIGHT_WRITE, manage_key_create},
-	{HTTP_GET, KEYS "/{id}", RIGHT_OWN, manage_key_show},
-	{HTTP_DELETE, KEYS "/{id}", RIGHT_WRITE, manage_key_delete},
-	{HTTP_GET, KEYS "/{id}/usage", RIGHT_OWN, manage_key_usage},
-	{HTTP_POST, KEYS "/{id}/limit", RIGHT_WRITE, manage_key_limit},
-	{HTTP_POST, KEYS "/{id}/label", RIGHT_WRITE, manage_key_label},
-	{HTTP_POST, KEYS "/{id}/expiry", RIGHT_WRITE, manage_key_expiry},
-	{HTTP_GET, "/v1/manage/org/usage", RIGHT_READ, manage_org_usage},
-	{HTTP_GET, "/x/apikey", RIGHT_NONE, manage_key_balance},
+	{HTTP_GET, "/livez", RIGHT_NONE, REACH_OWN, live, 0},
+	{HTTP_POST, "/reload", RIGHT_WRITE, REACH_ADMIN, manage_reload, 0},
+	{HTTP_GET, KEYS, RIGHT_READ, REACH_OWN, manage_key_list, 0},
+	{HTTP_POST, KEYS, RIGHT_WRITE, REACH_OWN, manage_key_create, 0},
+	{HTTP_GET, KEYS "/{id}", RIGHT_OWN, REACH_OWN, manage_key_show, 0},
+	{HTTP_PATCH, KEYS "/{id}", RIGHT_WRITE, REACH_OWN, manage_key_change, 0},
+	{HTTP_DELETE, KEYS "/{id}", RIGHT_WRITE, REACH_OWN, manage_key_delete, 0},
+	{HTTP_GET, KEYS "/{id}/usage", RIGHT_OWN, REACH_OWN, manage_key_usage, 0},
+	{HTTP_POST, KEYS "/{id}/limit", RIGHT_WRITE, REACH_OWN, manage_key_limit, 0},
+	{HTTP_POST, KEYS "/{id}/label", RIGHT_WRITE, REACH_OWN, manage_key_label, 0},
+	{HTTP_POST, KEYS "/{id}/expiry", RIGHT_WRITE, REACH_OWN, manage_key_expiry, 0},
+	{HTTP_GET, ORG, RIGHT_READ, REACH_OWN, manage_scope_show, SCOPE_ORG},
+	{HTTP_PATCH, ORG, RIGHT_WRITE, REACH_ADMIN, manage_scope_change, SCOPE_ORG},
+	{HTTP_POST, ORG "/limit", RIGHT_WRITE, REACH_ADMIN, manage_scope_limit, SCOPE_ORG},
+	{HTTP_GET, ORG "/usage", RIGHT_READ, REACH_ADMIN, manage_scope_usage, SCOPE_ORG},
+	SCOPES(USERS, SCOPE_USER),
+	SCOPES(GROUPS, SCOPE_GROUP),
+	{HTTP_POST, GROUPS "/{id}/member", RIGHT_WRITE, REACH_OWN, manage_member_put, SCOPE_GROUP},
+	{HTTP_PUT, GROUPS "/{id}/member", RIGHT_WRITE, REACH_OWN, manage_member_put, SCOPE_GROUP},
+	{HTTP_DELETE, GROUPS "/{id}/member", RIGHT_WRITE, REACH_OWN, manage_member_delete,
+		SCOPE_GROUP},
+	SCOPES(PROJECTS, SCOPE_PROJECT),
+	SCOPES(ACCOUNTS, SCOPE_ACCOUNT),
+	{HTTP_GET, LISTS, RIGHT_READ, REACH_OWN, manage_access_list, 0},
+	{HTTP_POST, LISTS, RIGHT_WRITE, REACH_ADMIN, manage_access_create, 0},
+	{HTTP_GET, LISTS "/{id}", RIGHT_READ, REACH_OWN, manage_access_show, 0},
+	{HTTP_PATCH, LISTS "/{id}", RIGHT_WRITE, REACH_ADMIN, manage_access_change, 0},
+	{HTTP_DELETE, LISTS "/{id}", RIGHT_WRITE, REACH_ADMIN, manage_access_delete, 0},
+	{HTTP_POST, LISTS "/{id}/attach", RIGHT_WRITE, REACH_OWN, manage_access_attach, 0},
+	{HTTP_POST, LISTS "/{id}/detach", RIGHT_WRITE, REACH_OWN, manage_access_detach, 0},
+	{HTTP_GET, "/v1/manage/audit", RIGHT_READ, REACH_ADMIN, manage_audit_list, 0},
+	{HTTP_GET, "/x/apikey", RIGHT_NONE, REACH_OWN, manage_key_balance, 0},
 };
 
 /* "{id}" takes one part of the path. */
@@ -173,6 +213,41 @@ struct span manage_param(struct span *query, const char *name, char *out, size_t
 			return decode(value, out, size);
 	}
 	return (struct span){NULL, 0};
+}
+
+bool manage_name(yyjson_val *v, const char *member, char out[129], struct err *err)
+{
+	struct span text = {yyjson_get_str(v), yyjson_get_len(v)};
+	bool ok = yyjson_is_str(v) && text.n > 0 && text.n <= 128 && text_is_utf8(text);
+
+	for (size_t i = 0; ok && i < text.n; i++)
+		ok = (unsigned char)text.p[i] >= 0x20 && text.p[i] != 0x7f;
+	if (!ok)
+		return manage_bad(
+			err, member, "must be a text of 1 to 128 bytes without control characters");
+	memcpy(out, text.p, text.n);
+	out[text.n] = '\0';
+	return true;
+}
+
+bool manage_path_id(const struct manage_call *call, struct id *id, struct err *err)
+{
+	if (id_read_uuid(call->id, id))
+		return true;
+	err_param(err, "id");
+	return err_set(err, ERR_BAD_REQUEST, "The id must be a UUID");
+}
+
+void manage_put_id(struct buf *b, const char *key, const struct id *id)
+{
+	char text[ID_UUID_CHARS + 1];
+
+	if (id_is_none(id)) {
+		json_put_null(b, key);
+		return;
+	}
+	id_write_uuid(id, text);
+	json_put_cstr(b, key, text);
 }
 
 void manage_put_money(struct buf *b, const char *key, int64_t nusd)

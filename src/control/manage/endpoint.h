@@ -11,16 +11,20 @@
 
 struct manage_caller {
 	bool administrator; /* through the control socket: may do everything */
-	struct id key_id;   /* else: the key that asks, and its right */
+	struct id key_id;   /* else: the key that asks, its right, and whose it is */
 	enum permission manage;
+	struct id user_id;
+	bool member;     /* of a user without the role admin: may reach what is that user's alone */
+	char source[64]; /* address of the peer */
 };
 
 struct manage_call {
 	const struct manage_env *env;
 	struct store *store;
 	const struct manage_caller *caller;
-	struct span id;    /* the path's {id}, or empty */
-	struct span query; /* as sent */
+	enum scope_kind kind; /* the endpoint's */
+	struct span id;       /* the path's {id}, or empty */
+	struct span query;    /* as sent */
 	struct span body;
 	struct buf *answer; /* JSON */
 	int status;         /* of success; 200 unless the handler says otherwise */
@@ -29,11 +33,16 @@ struct manage_call {
 /* OWN: with the id "self" any key may, of itself; else as READ. */
 enum manage_right { RIGHT_NONE = 1, RIGHT_OWN, RIGHT_READ, RIGHT_WRITE };
 
+/* What a user without the role admin may do by a key: see to what is their own, or nothing. */
+enum manage_reach { REACH_OWN = 1, REACH_ADMIN };
+
 struct manage_endpoint {
 	enum http_method method;
 	const char *path; /* "{id}" stands for one part */
 	enum manage_right right;
+	enum manage_reach reach;
 	bool (*run)(struct manage_call *call, struct err *err);
+	enum scope_kind kind; /* of what it is about, where it is a scope */
 };
 
 /* NULL: ERR_NOT_FOUND or ERR_METHOD. */
@@ -54,10 +63,18 @@ bool manage_bad(struct err *err, const char *member, const char *what);
 yyjson_doc *manage_body(const struct manage_call *call, struct err *err);
 /* US dollars as a JSON number or text, at least 0, to nano-USD; at most 9 decimals. */
 bool manage_money(yyjson_val *v, const char *member, int64_t *nusd, struct err *err);
+/* A text of 1 to 128 bytes of UTF-8 without control characters. */
+bool manage_name(yyjson_val *v, const char *member, char out[129], struct err *err);
+/* The UUID of the path. */
+bool manage_path_id(const struct manage_call *call, struct id *id, struct err *err);
+void manage_put_id(struct buf *b, const char *key, const struct id *id); /* none: null */
 /* A parameter's value, percent-decoded into `out`; {NULL, 0}: not there, or longer than that. */
 struct span manage_param(struct span *query, const char *name, char *out, size_t size);
 void manage_put_money(struct buf *b, const char *key, int64_t nusd);   /* as a text: "12.5" */
 void manage_put_time(struct buf *b, const char *key, int64_t wall_ms); /* 0: null */
+
+/* On the control socket alone; waits for another thread, so not in a transaction. */
+bool manage_reload(struct manage_call *call, struct err *err);
 
 /* key.c: the resource apikey. */
 bool manage_key_create(struct manage_call *call, struct err *err);
@@ -67,11 +84,55 @@ bool manage_key_limit(struct manage_call *call, struct err *err);
 bool manage_key_label(struct manage_call *call, struct err *err);
 bool manage_key_expiry(struct manage_call *call, struct err *err);
 bool manage_key_delete(struct manage_call *call, struct err *err);
+bool manage_key_change(struct manage_call *call, struct err *err);
 /* The id of the path, "self" included. false: no UUID. */
 bool manage_key_id(const struct manage_call *call, struct id *id, struct err *err);
+/* The key of the path. ERR_NOT_FOUND when it is another user's than the caller may see. */
+bool manage_key_find(struct manage_call *call, struct key_row *row, struct err *err);
+/* Takes all keys of an owner out of force, and away. */
+bool manage_keys_delete(struct manage_call *call, const struct id *owner, struct err *err);
+
+/* scope.c: organisation, groups and their members, projects, users, service accounts. */
+bool manage_scope_list(struct manage_call *call, struct err *err);
+bool manage_scope_create(struct manage_call *call, struct err *err);
+bool manage_scope_show(struct manage_call *call, struct err *err);
+bool manage_scope_change(struct manage_call *call, struct err *err);
+bool manage_scope_limit(struct manage_call *call, struct err *err);
+bool manage_scope_delete(struct manage_call *call, struct err *err);
+bool manage_scope_usage(struct manage_call *call, struct err *err);
+bool manage_member_put(struct manage_call *call, struct err *err);
+bool manage_member_delete(struct manage_call *call, struct err *err);
+/* A scope of that kind by a member's value; null: none. ERR_BAD_REQUEST when there is none. */
+bool manage_scope_read(struct manage_call *call, enum scope_kind kind, yyjson_val *v,
+	const char *member, struct id *out, struct err *err);
+/* Whether the user is in the group; *admin: and runs it. */
+bool manage_is_member(struct manage_call *call, const struct id *group_id, bool *admin);
+
+/* access.c: access lists. */
+bool manage_access_list(struct manage_call *call, struct err *err);
+bool manage_access_create(struct manage_call *call, struct err *err);
+bool manage_access_show(struct manage_call *call, struct err *err);
+bool manage_access_change(struct manage_call *call, struct err *err);
+bool manage_access_delete(struct manage_call *call, struct err *err);
+bool manage_access_attach(struct manage_call *call, struct err *err);
+bool manage_access_detach(struct manage_call *call, struct err *err);
+/* Its id by a member's value; null: none. */
+bool manage_access_read(struct manage_call *call, yyjson_val *v, const char *member, struct id *out,
+	struct err *err);
+
+/* audit.c */
+bool manage_audit_list(struct manage_call *call, struct err *err);
+/*
+ * A change, into the log and the audit chain, in the transaction that makes it. `old` and `new`:
+ * JSON without secrets, empty where there was or is none.
+ */
+bool manage_audit(struct manage_call *call, const char *action, const struct id *target,
+	struct span old, struct span new, struct err *err);
 
 /* usage.c */
 bool manage_key_usage(struct manage_call *call, struct err *err);
-bool manage_org_usage(struct manage_call *call, struct err *err);
+/* Of one scope, or (SCOPE_ORG) of all. */
+bool manage_usage(
+	struct manage_call *call, enum scope_kind kind, const struct id *id, struct err *err);
 /* The oldest form that clients know, at /x/apikey: of the calling key. */
 bool manage_key_balance(struct manage_call *call, struct err *err);

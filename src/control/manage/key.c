@@ -5,12 +5,10 @@
 #include "machine/base/text.h"
 #include "machine/crypto/hash.h"
 
+/* The members of a body, over a new key or the one that is changed. */
 struct wanted {
-	char name[129];
-	enum permission manage, completions;
-	int64_t expires_ms;
-	enum llm_drop drop;
-	int64_t limit_nusd;
+	struct key_row row;
+	bool expiry; /* it was named */
 };
 
 static bool read_permission(
@@ -34,11 +32,11 @@ static bool read_permissions(yyjson_val *v, struct wanted *w, struct err *err)
 		yyjson_val *value = yyjson_obj_iter_get_val(key);
 
 		if (yyjson_equals_str(key, "manage")) {
-			if (!read_permission(value, "permissions.manage", &w->manage, err))
+			if (!read_permission(value, "permissions.manage", &w->row.manage, err))
 				return false;
 		} else if (yyjson_equals_str(key, "completions")) {
 			if (!read_permission(
-				    value, "permissions.completions", &w->completions, err))
+				    value, "permissions.completions", &w->row.completions, err))
 				return false;
 		} else {
 			return manage_bad(
@@ -46,16 +44,6 @@ static bool read_permissions(yyjson_val *v, struct wanted *w, struct err *err)
 		}
 	}
 	return true;
-}
-
-static bool has_control(yyjson_val *text)
-{
-	const char *p = yyjson_get_str(text);
-
-	for (size_t i = 0; i < yyjson_get_len(text); i++)
-		if ((unsigned char)p[i] < 0x20 || p[i] == 0x7f)
-			return true;
-	return false;
 }
 
 static bool read_expiry(yyjson_val *value, int64_t *expires_ms, struct err *err)
@@ -70,58 +58,123 @@ static bool read_expiry(yyjson_val *value, int64_t *expires_ms, struct err *err)
 		       "must be a time such as 2027-01-31T00:00:00Z, or null for never");
 }
 
-static bool read_member(yyjson_val *key, yyjson_val *value, struct wanted *w, struct err *err)
+/* Whose the key is. A user without the role admin has keys of their own and their groups alone. */
+static bool read_owner(struct manage_call *call, yyjson_val *key, yyjson_val *value,
+	struct wanted *w, struct err *err)
 {
-	if (yyjson_equals_str(key, "name")) {
-		if (!yyjson_is_str(value) || yyjson_get_len(value) == 0 ||
-			yyjson_get_len(value) >= sizeof(w->name) || has_control(value))
-			return manage_bad(err, "name",
-				"must be a text of 1 to 128 bytes without control characters");
-		memcpy(w->name, yyjson_get_str(value), yyjson_get_len(value) + 1);
-		return true;
-	}
-	if (yyjson_equals_str(key, "permissions"))
-		return read_permissions(value, w, err);
-	if (yyjson_equals_str(key, "expires_at"))
-		return read_expiry(value, &w->expires_ms, err);
-	if (yyjson_equals_str(key, "monthly_limit"))
-		return yyjson_is_null(value) ||
-		       manage_money(value, "monthly_limit", &w->limit_nusd, err);
-	if (yyjson_equals_str(key, "drop_params")) {
-		struct span text = {yyjson_get_str(value), yyjson_get_len(value)};
+	struct key_owners *o = &w->row.owners;
+	const struct {
+		const char *name;
+		enum scope_kind kind;
+		struct id *id;
+	} rows[] = {{"user_id", SCOPE_USER, &o->user_id}, {"group_id", SCOPE_GROUP, &o->group_id},
+		{"project_id", SCOPE_PROJECT, &o->project_id},
+		{"service_account_id", SCOPE_ACCOUNT, &w->row.account_id}};
+	bool admin;
 
-		return yyjson_is_null(value) ||
-		       (yyjson_is_str(value) && llm_drop_read(text, &w->drop)) ||
-		       manage_bad(err, "drop_params",
-			       "must be \"harmless\", \"all\", \"none\" or null");
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (!yyjson_equals_str(key, rows[i].name))
+			continue;
+		if (!manage_scope_read(call, rows[i].kind, value, rows[i].name, rows[i].id, err))
+			return false;
+		if (!call->caller->member || id_is_none(rows[i].id) ||
+			(rows[i].kind == SCOPE_GROUP &&
+				manage_is_member(call, rows[i].id, &admin)) ||
+			(rows[i].kind == SCOPE_USER &&
+				memcmp(rows[i].id, &call->caller->user_id, sizeof(struct id)) == 0))
+			return true;
+		err_param(err, rows[i].name);
+		return err_set(err, ERR_FORBIDDEN,
+			"A user with the role member makes keys of their own and of their groups");
+	}
+	if (yyjson_equals_str(key, "access_list_id")) {
+		if (call->caller->member)
+			return err_set(err, ERR_FORBIDDEN,
+				"Access lists of keys are set by users with the role admin");
+		return manage_access_read(call, value, "access_list_id", &w->row.access_id, err);
 	}
 	err_param(err, yyjson_get_str(key));
 	return err_set(err, ERR_BAD_REQUEST,
 		"\"%.64s\" is not a member of a key; known are name, monthly_limit, permissions, "
-		"expires_at, drop_params",
+		"expires_at, drop_params, user_id, group_id, project_id, service_account_id, "
+		"access_list_id",
 		yyjson_get_str(key));
 }
 
-static bool read_wanted(
-	const struct manage_call *call, int64_t now_ms, struct wanted *w, struct err *err)
+static bool read_member(struct manage_call *call, yyjson_val *key, yyjson_val *value,
+	struct wanted *w, struct err *err)
 {
+	if (yyjson_equals_str(key, "name"))
+		return manage_name(value, "name", w->row.name, err);
+	if (yyjson_equals_str(key, "permissions"))
+		return read_permissions(value, w, err);
+	if (yyjson_equals_str(key, "expires_at")) {
+		w->expiry = true;
+		return read_expiry(value, &w->row.expires_ms, err);
+	}
+	if (yyjson_equals_str(key, "monthly_limit")) {
+		w->row.limit_nusd = 0;
+		return yyjson_is_null(value) ||
+		       manage_money(value, "monthly_limit", &w->row.limit_nusd, err);
+	}
+	if (yyjson_equals_str(key, "drop_params")) {
+		struct span text = {yyjson_get_str(value), yyjson_get_len(value)};
+
+		w->row.drop = LLM_DROP_UNSET;
+		return yyjson_is_null(value) ||
+		       (yyjson_is_str(value) && llm_drop_read(text, &w->row.drop)) ||
+		       manage_bad(err, "drop_params",
+			       "must be \"harmless\", \"all\", \"none\" or null");
+	}
+	return read_owner(call, key, value, w, err);
+}
+
+/* Nobody makes a key that may more than his own. */
+static bool may_give(const struct manage_call *call, const struct key_row *row, struct err *err)
+{
+	if (call->caller->administrator || row->manage <= call->caller->manage)
+		return true;
+	err_param(err, "permissions.manage");
+	return err_set(err, ERR_FORBIDDEN, "A key with manage: %s cannot make one with manage: %s",
+		permission_name(call->caller->manage), permission_name(row->manage));
+}
+
+static bool read_wanted(struct manage_call *call, struct wanted *w, struct err *err)
+{
+	struct sys *sys = call->env->sys;
 	yyjson_doc *doc = manage_body(call, err);
 	yyjson_obj_iter iter;
 	yyjson_val *key;
 	bool ok = doc != NULL;
 
-	*w = (struct wanted){.completions = PERMISSION_WRITE};
 	if (ok) {
 		yyjson_obj_iter_init(yyjson_doc_get_root(doc), &iter);
 		while (ok && (key = yyjson_obj_iter_next(&iter)) != NULL)
-			ok = read_member(key, yyjson_obj_iter_get_val(key), w, err);
+			ok = read_member(call, key, yyjson_obj_iter_get_val(key), w, err);
 	}
-	if (ok && w->name[0] == '\0')
+	if (ok && w->row.name[0] == '\0')
 		ok = manage_bad(err, "name", "is missing");
-	if (ok && w->expires_ms != 0 && w->expires_ms <= now_ms)
+	if (ok && w->expiry && w->row.expires_ms != 0 && w->row.expires_ms <= sys->wall_ms(sys))
 		ok = manage_bad(err, "expires_at", "must be in the future");
 	json_free(doc);
-	return ok;
+	return ok && may_give(call, &w->row, err);
+}
+
+/* A scope as other objects show it: its id and name, or null. */
+static void put_scope(const struct manage_call *call, struct buf *b, const char *key,
+	enum scope_kind kind, const struct id *id, const char *name)
+{
+	struct scope_row scope;
+	bool found = false;
+
+	if (id_is_none(id) || !scope_find(call->store, kind, id, &scope, &found, NULL) || !found) {
+		json_put_null(b, key);
+		return;
+	}
+	json_put_open(b, key, '{');
+	manage_put_id(b, "id", id);
+	json_put_cstr(b, name, scope.name);
+	buf_append_char(b, '}');
 }
 
 static void write_key(const struct manage_call *call, struct buf *b, const struct key_row *k)
@@ -147,57 +200,63 @@ static void write_key(const struct manage_call *call, struct buf *b, const struc
 		json_put_cstr(b, "drop_params", llm_drop_names[k->drop]);
 	else
 		json_put_null(b, "drop_params");
+	put_scope(call, b, "group", SCOPE_GROUP, &k->owners.group_id, "name");
+	put_scope(call, b, "project", SCOPE_PROJECT, &k->owners.project_id, "name");
+	put_scope(call, b, "service_account", SCOPE_ACCOUNT, &k->account_id, "name");
+	put_scope(call, b, "created_by", SCOPE_USER, &k->owners.user_id, "email");
+	manage_put_id(b, "access_list_id", &k->access_id);
 }
 
-/* Who may use the gateway is changed: the log says so. */
-static void note(
-	const struct manage_call *call, const char *event, const char *id, const char *name)
+/* NULL: there was, or is, none. */
+static bool audit(struct manage_call *call, const char *action, const struct key_row *old,
+	const struct key_row *new, struct err *err)
 {
-	const struct log_field fields[] = {
-		LOG_FIELD_TEXT("key_id", span_of(id)), LOG_FIELD_TEXT("name", span_of(name))};
+	const struct key_row *rows[] = {old, new};
+	struct buf texts[2];
+	bool ok;
 
-	if (call->env->log != NULL)
-		log_write(call->env->log, LOG_INFO, event, "", fields, name[0] != '\0' ? 2 : 1);
-}
-
-/* A key that nobody could use before the next start is no key. */
-static bool put_in_force(struct manage_call *call, const struct key_row *row, struct err *err)
-{
-	struct sys *sys = call->env->sys;
-	bool existed;
-
-	if (budget_open(call->env->budget, &row->id, NULL, row->limit_nusd, 0, sys->wall_ms(sys), err) &&
-		auth_add(call->env->auth, row, err))
-		return true;
-	budget_close(call->env->budget, &row->id);
-	key_delete(call->store, &row->id, &existed, NULL);
-	return false;
-}
-
-/* Nobody makes a key that may more than his own. */
-static bool may_give(const struct manage_call *call, const struct wanted *w, struct err *err)
-{
-	if (call->caller->administrator || w->manage <= call->caller->manage)
-		return true;
-	err_param(err, "permissions.manage");
-	return err_set(err, ERR_FORBIDDEN, "A key with manage: %s cannot make one with manage: %s",
-		permission_name(call->caller->manage), permission_name(w->manage));
+	for (int i = 0; i < 2; i++) {
+		buf_init(&texts[i], 64u << 10);
+		if (rows[i] == NULL)
+			continue;
+		buf_append_char(&texts[i], '{');
+		write_key(call, &texts[i], rows[i]);
+		buf_append_char(&texts[i], '}');
+	}
+	ok = manage_audit(call, action, old != NULL ? &old->id : &new->id, buf_span(&texts[0]),
+		buf_span(&texts[1]), err);
+	buf_done(&texts[0]);
+	buf_done(&texts[1]);
+	return ok;
 }
 
 bool manage_key_create(struct manage_call *call, struct err *err)
 {
 	char text[AUTH_KEY_CHARS + 1], id[ID_UUID_CHARS + 1];
 	struct sys *sys = call->env->sys;
+	struct wanted w = {.row.completions = PERMISSION_WRITE};
 	struct key_row row;
-	struct wanted w;
 
-	if (!read_wanted(call, sys->wall_ms(sys), &w, err) || !may_give(call, &w, err) ||
-		!auth_make(sys, w.name, w.manage, w.completions, w.expires_ms, &row, text, err))
+	if (call->caller->member)
+		w.row.owners.user_id = call->caller->user_id;
+	if (!read_wanted(call, &w, err) ||
+		!auth_make(sys, w.row.name, w.row.manage, w.row.completions, w.row.expires_ms, &row,
+			text, err))
 		return false;
-	row.drop = w.drop;
-	row.limit_nusd = w.limit_nusd;
-	if (!key_insert(call->store, &row, err) || !put_in_force(call, &row, err))
+	row.drop = w.row.drop;
+	row.limit_nusd = w.row.limit_nusd;
+	row.owners = w.row.owners;
+	row.account_id = w.row.account_id;
+	row.access_id = w.row.access_id;
+	if (!key_insert(call->store, &row, err) || !audit(call, "apikey.create", NULL, &row, err))
 		return false;
+	/* In force before the answer leaves. */
+	if (!budget_open(
+		    call->env->budget, &row.id, NULL, row.limit_nusd, 0, sys->wall_ms(sys), err) ||
+		!auth_add(call->env->auth, &row, err)) {
+		budget_close(call->env->budget, &row.id);
+		return false;
+	}
 	/* The two members of the published API, then the key as it is shown elsewhere. */
 	id_write_uuid(&row.id, id);
 	buf_append_char(call->answer, '{');
@@ -206,15 +265,22 @@ bool manage_key_create(struct manage_call *call, struct err *err)
 	write_key(call, call->answer, &row);
 	buf_append_char(call->answer, '}');
 	hash_wipe(text, sizeof(text));
-	note(call, "key_created", id, row.name);
 	call->status = 201;
 	return true;
+}
+
+static bool is_seen(const struct manage_call *call, const struct key_row *k)
+{
+	return !call->caller->member ||
+	       memcmp(&k->owners.user_id, &call->caller->user_id, sizeof(struct id)) == 0;
 }
 
 static bool write_listed(void *user, const struct key_row *k)
 {
 	struct manage_call *call = user;
 
+	if (!is_seen(call, k))
+		return true;
 	json_put_open(call->answer, NULL, '{');
 	write_key(call, call->answer, k);
 	return buf_append_char(call->answer, '}');
@@ -236,27 +302,25 @@ bool manage_key_id(const struct manage_call *call, struct id *id, struct err *er
 		*id = call->caller->key_id;
 		return true;
 	}
-	if (id_read_uuid(call->id, id))
-		return true;
-	err_param(err, "id");
-	return err_set(err, ERR_BAD_REQUEST, "The id of a key is a UUID");
+	return manage_path_id(call, id, err);
 }
 
-static bool find_key(struct manage_call *call, struct key_row *row, struct err *err)
+bool manage_key_find(struct manage_call *call, struct key_row *row, struct err *err)
 {
 	struct id id;
 	bool found;
 
 	if (!manage_key_id(call, &id, err) || !key_find(call->store, &id, row, &found, err))
 		return false;
-	return found || err_set(err, ERR_NOT_FOUND, "There is no key with this id");
+	return (found && is_seen(call, row)) ||
+	       err_set(err, ERR_NOT_FOUND, "There is no key with this id");
 }
 
 bool manage_key_show(struct manage_call *call, struct err *err)
 {
 	struct key_row row;
 
-	if (!find_key(call, &row, err))
+	if (!manage_key_find(call, &row, err))
 		return false;
 	buf_append_char(call->answer, '{');
 	write_key(call, call->answer, &row);
@@ -264,34 +328,54 @@ bool manage_key_show(struct manage_call *call, struct err *err)
 }
 
 /* Stored, then in force before the answer leaves. */
-static bool change(
-	struct manage_call *call, const struct key_row *row, const char *event, struct err *err)
+static bool change(struct manage_call *call, const struct key_row *old, const struct key_row *row,
+	const char *action, struct err *err)
 {
-	char id[ID_UUID_CHARS + 1];
 	bool existed;
 
 	if (!key_update(call->store, row, &existed, err))
 		return false;
 	if (!existed)
 		return err_set(err, ERR_NOT_FOUND, "There is no key with this id");
-	if (!auth_add(call->env->auth, row, err))
+	if (!audit(call, action, old, row, err) || !auth_add(call->env->auth, row, err))
 		return false;
 	budget_limit(call->env->budget, &row->id, row->limit_nusd);
-	id_write_uuid(&row->id, id);
-	note(call, event, id, row->name);
 	call->status = 204;
 	return true;
+}
+
+bool manage_key_change(struct manage_call *call, struct err *err)
+{
+	struct wanted w = {.expiry = false};
+	struct sys *sys = call->env->sys;
+	struct key_row old;
+
+	if (!manage_key_find(call, &old, err))
+		return false;
+	w.row = old;
+	if (!read_wanted(call, &w, err))
+		return false;
+	if (w.expiry && old.expires_ms != 0 && old.expires_ms <= sys->wall_ms(sys))
+		return err_set(err, ERR_CONFLICT, "This key has expired; make a new one");
+	if (!change(call, &old, &w.row, "apikey.change", err))
+		return false;
+	call->status = 200;
+	buf_append_char(call->answer, '{');
+	write_key(call, call->answer, &w.row);
+	return buf_append_char(call->answer, '}') || err_set(err, ERR_NO_MEMORY, NULL);
 }
 
 bool manage_key_limit(struct manage_call *call, struct err *err)
 {
 	yyjson_doc *doc = manage_body(call, err);
-	struct key_row row;
-	bool ok = doc != NULL && find_key(call, &row, err) &&
-		  manage_money(json_get(yyjson_doc_get_root(doc), "monthly_limit"), "monthly_limit",
-			  &row.limit_nusd, err) &&
-		  change(call, &row, "key_limited", err);
+	struct key_row old, row;
+	bool ok = doc != NULL && manage_key_find(call, &old, err);
 
+	row = old;
+	ok = ok &&
+	     manage_money(json_get(yyjson_doc_get_root(doc), "monthly_limit"), "monthly_limit",
+		     &row.limit_nusd, err) &&
+	     change(call, &old, &row, "apikey.limit", err);
 	json_free(doc);
 	return ok;
 }
@@ -319,10 +403,12 @@ static bool read_labels(yyjson_val *labels, char out[KEY_MAX_LABELS + 1], struct
 bool manage_key_label(struct manage_call *call, struct err *err)
 {
 	yyjson_doc *doc = manage_body(call, err);
-	struct key_row row;
-	bool ok = doc != NULL && find_key(call, &row, err) &&
-		  read_labels(json_get(yyjson_doc_get_root(doc), "labels"), row.labels, err) &&
-		  change(call, &row, "key_labelled", err);
+	struct key_row old, row;
+	bool ok = doc != NULL && manage_key_find(call, &old, err);
+
+	row = old;
+	ok = ok && read_labels(json_get(yyjson_doc_get_root(doc), "labels"), row.labels, err) &&
+	     change(call, &old, &row, "apikey.label", err);
 
 	json_free(doc);
 	return ok;
@@ -334,9 +420,10 @@ bool manage_key_expiry(struct manage_call *call, struct err *err)
 	yyjson_val *when = doc != NULL ? json_get(yyjson_doc_get_root(doc), "expires_at") : NULL;
 	struct sys *sys = call->env->sys;
 	int64_t now_ms = sys->wall_ms(sys);
-	struct key_row row;
-	bool ok = doc != NULL && find_key(call, &row, err);
+	struct key_row old, row;
+	bool ok = doc != NULL && manage_key_find(call, &old, err);
 
+	row = old;
 	if (ok && row.expires_ms != 0 && row.expires_ms <= now_ms)
 		ok = err_set(err, ERR_CONFLICT, "This key has expired; make a new one");
 	if (ok && when == NULL)
@@ -344,27 +431,51 @@ bool manage_key_expiry(struct manage_call *call, struct err *err)
 	ok = ok && read_expiry(when, &row.expires_ms, err);
 	if (ok && row.expires_ms != 0 && row.expires_ms <= now_ms)
 		ok = manage_bad(err, "expires_at", "must be in the future");
-	ok = ok && change(call, &row, "key_expiry_changed", err);
+	ok = ok && change(call, &old, &row, "apikey.expiry", err);
 	json_free(doc);
 	return ok;
 }
 
-bool manage_key_delete(struct manage_call *call, struct err *err)
+static bool delete (struct manage_call *call, const struct key_row *row, struct err *err)
 {
-	char text[ID_UUID_CHARS + 1];
-	struct id id;
 	bool existed;
 
-	if (!manage_key_id(call, &id, err) || !key_delete(call->store, &id, &existed, err))
+	if (!key_delete(call->store, &row->id, &existed, err) ||
+		!audit(call, "apikey.delete", row, NULL, err))
 		return false;
 	/* In force before the answer leaves. */
-	auth_remove(call->env->auth, &id);
-	budget_close(call->env->budget, &id);
-	if (!existed)
-		return err_set(err, ERR_NOT_FOUND, "There is no key with this id");
-	id_write_uuid(&id, text);
-	note(call, "key_deleted", text, "");
-	return buf_append_cstr(call->answer, "{\"deleted\":true}");
+	auth_remove(call->env->auth, &row->id);
+	budget_close(call->env->budget, &row->id);
+	return true;
+}
+
+bool manage_key_delete(struct manage_call *call, struct err *err)
+{
+	struct key_row row;
+
+	return manage_key_find(call, &row, err) && delete (call, &row, err) &&
+	       (buf_append_cstr(call->answer, "{\"deleted\":true}") ||
+		       err_set(err, ERR_NO_MEMORY, NULL));
+}
+
+static bool take_one(void *user, const struct key_row *k)
+{
+	*(struct key_row *)user = *k;
+	return false;
+}
+
+bool manage_keys_delete(struct manage_call *call, const struct id *owner, struct err *err)
+{
+	for (;;) {
+		struct key_row row = {.created_ms = 0};
+
+		if (!key_each_of(call->store, owner, take_one, &row, err))
+			return false;
+		if (id_is_none(&row.id))
+			return true;
+		if (!delete (call, &row, err))
+			return false;
+	}
 }
 
 bool manage_key_balance(struct manage_call *call, struct err *err)

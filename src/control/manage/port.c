@@ -2,6 +2,7 @@
 #include "control/manage/port.h"
 #include <assert.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include "control/manage/endpoint.h"
 
@@ -129,6 +130,40 @@ static void hand_back(struct task *t)
 	}
 }
 
+/* A key of a user reaches as far as the user's role. */
+static bool read_role(
+	struct manage_caller *caller, struct store *store, enum manage_reach reach, struct err *err)
+{
+	struct scope_row user;
+	bool found = true;
+
+	if (caller->administrator || id_is_none(&caller->user_id))
+		return true;
+	if (!scope_find(store, SCOPE_USER, &caller->user_id, &user, &found, err))
+		return false;
+	caller->member = !found || user.role != ROLE_ADMIN;
+	return !caller->member || reach != REACH_ADMIN ||
+	       err_set(err, ERR_FORBIDDEN,
+		       "This key is of a user with the role member; this needs the role admin");
+}
+
+/* A change and its entry in the audit log are one transaction. */
+static bool run_endpoint(struct task *t, struct manage_call *call)
+{
+	const struct manage_endpoint *e = t->endpoint;
+
+	if (!read_role(&t->caller, call->store, e->reach, &t->err))
+		return false;
+	if (e->method == HTTP_GET || e->run == manage_reload)
+		return e->run(call, &t->err);
+	if (!store_begin(call->store, &t->err))
+		return false;
+	if (e->run(call, &t->err) && store_commit(call->store, &t->err))
+		return true;
+	store_rollback(call->store);
+	return false;
+}
+
 /* On the store thread. */
 static void on_job(struct ingest_job *job, struct store *store)
 {
@@ -136,13 +171,14 @@ static void on_job(struct ingest_job *job, struct store *store)
 	struct manage_call call = {.env = &t->port->env,
 		.store = store,
 		.caller = &t->caller,
+		.kind = t->endpoint->kind,
 		.id = span_of(t->id),
 		.query = span_of(t->query),
 		.body = buf_span(&t->body),
 		.answer = &t->answer,
 		.status = 200};
 
-	if (!t->endpoint->run(&call, &t->err))
+	if (!run_endpoint(t, &call))
 		assert(t->err.code != ERR_OK);
 	else if (t->answer.failed)
 		err_set(&t->err, ERR_NO_MEMORY, NULL);
@@ -214,7 +250,9 @@ static struct task *make(struct manage_port *p, struct http_request *r, struct s
 	if (who != NULL) {
 		t->caller.key_id = who->key_id;
 		t->caller.manage = who->manage;
+		t->caller.user_id = who->owners.user_id;
 	}
+	snprintf(t->caller.source, sizeof(t->caller.source), "%s", request_peer(r));
 	memcpy(t->id, id.p != NULL ? id.p : "", id.n);
 	memcpy(t->query, query.p != NULL ? query.p : "", query.n);
 	buf_init(&t->body, MAX_BODY_BYTES);

@@ -54,7 +54,8 @@ static bool read_groups(const struct manage_call *call, struct usage_query *q, s
 			if (!usage_group_read(one, &q->groups[q->n_groups]))
 				return manage_bad(err, "group_by",
 					"may name model_requested, model_used, provider_used, "
-					"user_id and api_key_id");
+					"user_id, api_key_id, member_id, group_id, "
+					"group_name and project_id");
 			q->n_groups++;
 		}
 	return true;
@@ -184,17 +185,20 @@ static bool answer(struct manage_call *call, const struct usage_query *q, struct
 bool manage_key_usage(struct manage_call *call, struct err *err)
 {
 	struct usage_query q = {0};
+	struct key_row row;
 	struct id id;
 
-	if (!manage_key_id(call, &id, err) || !read_query(call, &q, err))
+	if (!manage_key_id(call, &id, err) || !read_query(call, &q, err) ||
+		(call->caller->member && !manage_key_find(call, &row, err)))
 		return false;
 	q.key_id = &id;
 	return answer(call, &q, err);
 }
 
-bool manage_org_usage(struct manage_call *call, struct err *err)
+bool manage_usage(
+	struct manage_call *call, enum scope_kind kind, const struct id *id, struct err *err)
 {
-	struct usage_query q = {0};
+	struct usage_query q = {.scope = kind, .scope_id = *id};
 
 	return read_query(call, &q, err) && answer(call, &q, err);
 }

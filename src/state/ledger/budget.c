@@ -206,6 +206,16 @@ bool budget_open(struct budget *b, const struct id *scope, const char *name, int
 	return ok;
 }
 
+bool budget_open_scope(struct budget *b, const struct scope_row *r, int64_t spent_nusd,
+	int64_t now_ms, struct err *err)
+{
+	char name[BUDGET_MAX_NAME];
+
+	snprintf(name, sizeof(name), "The %s \"%s\"", scope_kind_name(r->kind), r->name);
+	return budget_open(
+		b, &r->id, name, r->enforce ? r->limit_nusd : 0, spent_nusd, now_ms, err);
+}
+
 /* Slots behind a hole are put again, so that they are still found. */
 void budget_close(struct budget *b, const struct id *scope)
 {

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include "machine/base/err.h"
 #include "machine/base/id.h"
+#include "state/store/store.h"
 
 struct budget;
 
@@ -26,6 +27,9 @@ void budget_free(struct budget *b);
  */
 bool budget_open(struct budget *b, const struct id *scope, const char *name, int64_t limit_nusd,
 	int64_t spent_nusd, int64_t now_ms, struct err *err);
+/* Of a scope as stored: named after it, its limit where it is enforced. */
+bool budget_open_scope(struct budget *b, const struct scope_row *r, int64_t spent_nusd,
+	int64_t now_ms, struct err *err);
 void budget_close(
 	struct budget *b, const struct id *scope); /* holds that are left settle nowhere */
 void budget_limit(struct budget *b, const struct id *scope, int64_t limit_nusd);

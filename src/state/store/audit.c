@@ -135,3 +135,49 @@ bool audit_verify(
 	memcpy(last, v.before, sizeof(v.before));
 	return true;
 }
+
+/* ---- the ledger ---- */
+
+static bool on_counts(void *user, const struct db_row *r)
+{
+	struct ledger_audit *a = user;
+
+	a->requests = db_get_int(r, 0);
+	a->open = db_get_int(r, 1);
+	a->cost_nusd = db_get_int(r, 2);
+	a->unpriced = db_get_int(r, 3);
+	a->negative = db_get_int(r, 4);
+	a->groundless = db_get_int(r, 5);
+	return true;
+}
+
+static bool on_number(void *user, const struct db_row *r)
+{
+	*(int64_t *)user = db_get_int(r, 0);
+	return true;
+}
+
+bool audit_ledger(struct store *s, struct ledger_audit *out, struct err *err)
+{
+	*out = (struct ledger_audit){0};
+	return db_run(s->db,
+		       "SELECT coalesce(sum(final), 0), count(*) - coalesce(sum(final), 0), "
+		       "coalesce(sum(CASE final WHEN 1 THEN cost_nusd END), 0), "
+		       "coalesce(sum(final = 1 AND cost_nusd IS NULL), 0), "
+		       "coalesce(sum(cost_nusd < 0 OR input_uncached < 0 OR cache_read < 0 OR "
+		       "cache_write_5m < 0 OR cache_write_1h < 0 OR input_audio < 0 OR output < 0 "
+		       "OR reasoning < 0 OR output_audio < 0), 0), "
+		       "coalesce(sum(cost_nusd > 0 AND basis = 'none'), 0) FROM request",
+		       NULL, 0, on_counts, out, err) &&
+	       db_run(s->db,
+		       "SELECT count(*) FROM (SELECT hour, key_id, sum(n) a, sum(cost) b, "
+		       "sum(unpriced) c, sum(input) d, sum(output) e FROM (SELECT hour_ms hour, "
+		       "key_id, requests n, cost_nusd cost, unpriced, input, output FROM "
+		       "usage_hour "
+		       "UNION ALL SELECT started_ms / 3600000 * 3600000, key_id, -1, "
+		       "-coalesce(cost_nusd, 0), -(cost_nusd IS NULL), -(input_uncached + "
+		       "cache_read + cache_write_5m + cache_write_1h + input_audio), -output "
+		       "FROM request WHERE final = 1) GROUP BY 1, 2) WHERE a <> 0 OR b <> 0 OR c "
+		       "<> 0 OR d <> 0 OR e <> 0",
+		       NULL, 0, on_number, &out->wrong_sums, err);
+}

@@ -172,6 +172,17 @@ bool audit_each(struct store *s, int64_t from, int limit, bool backward,
 bool audit_verify(
 	struct store *s, int64_t *rows, int64_t *broken, uint8_t last[32], struct err *err);
 
+/*
+ * The ledger against itself: every sum of usage is the sum of its requests, nothing is negative,
+ * and what cost something says on what ground. All counts of what is wrong; 0: nothing is.
+ */
+struct ledger_audit {
+	int64_t requests, open; /* final ones; those that run, or wait for their end */
+	int64_t cost_nusd, unpriced;
+	int64_t wrong_sums, negative, groundless;
+};
+bool audit_ledger(struct store *s, struct ledger_audit *out, struct err *err);
+
 enum request_basis { /* how the amount was found: reliability of it, shown to the customer */
 	BASIS_NONE,
 	BASIS_PROVIDER_FINAL,
