@@ -152,6 +152,7 @@ class Gateway(Program):
     def __init__(self, home, config, env=None, name="gateway"):
         self.config = dict({"listen": "127.0.0.1:0", "data_dir": "./data", "workers": 1}, **config)
         self.env = env
+        self.damaged = False  # by the test: its ledger does not hold
         self.config_path = os.path.join(str(home), "sluice.yaml")
         self.write_config()
         self.data_dir = os.path.join(str(home), self.config["data_dir"])
@@ -284,6 +285,8 @@ class Gateway(Program):
             assert code == 0, f"the gateway ended with {code}: {self.err()[-3000:]}"
         self.check()
         self.leaves_no(PROVIDER_KEY)
+        if not self.damaged:
+            self.command("audit", "ledger")
 
 
 def command(*arguments, cwd=None, env=None, timeout=60):

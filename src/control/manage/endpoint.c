@@ -64,6 +64,8 @@ static const struct manage_endpoint endpoints[] = {
 	{HTTP_PUT, GROUPS "/{id}/member", RIGHT_WRITE, REACH_OWN, manage_member_put, SCOPE_GROUP},
 	{HTTP_DELETE, GROUPS "/{id}/member", RIGHT_WRITE, REACH_OWN, manage_member_delete,
 		SCOPE_GROUP},
+	{HTTP_PUT, GROUPS "/{id}/member/{user}/role", RIGHT_WRITE, REACH_OWN, manage_member_put,
+		SCOPE_GROUP},
 	SCOPES(PROJECTS, SCOPE_PROJECT),
 	SCOPES(ACCOUNTS, SCOPE_ACCOUNT),
 	{HTTP_GET, LISTS, RIGHT_READ, REACH_OWN, manage_access_list, 0},
@@ -77,38 +79,32 @@ static const struct manage_endpoint endpoints[] = {
 	{HTTP_GET, "/x/apikey", RIGHT_NONE, REACH_OWN, manage_key_balance, 0},
 };
 
-/* "{id}" takes one part of the path. */
-static bool fits(const char *pattern, struct span path, struct span *id)
+/* "{id}" and "{user}" take one part of the path each. */
+static bool fits(const char *pattern, struct span path, struct manage_place *place)
 {
-	struct span p = span_of(pattern), before, after;
-	ptrdiff_t at = span_find(p, SPAN("{id}")), end;
+	struct span p = span_of(pattern);
 
-	*id = (struct span){NULL, 0};
-	if (at < 0)
-		return span_eq(p, path);
-	before = span_head(p, (size_t)at);
-	after = span_skip(p, (size_t)at + 4);
-	if (!span_starts(path, before) || path.n == before.n)
-		return false;
-	*id = span_skip(path, before.n);
-	end = span_find_char(*id, '/');
-	if (end >= 0) {
-		if (!span_eq(span_skip(*id, (size_t)end), after))
+	*place = (struct manage_place){{NULL, 0}, {NULL, 0}};
+	while (p.p != NULL && path.p != NULL) {
+		struct span want = span_cut(&p, '/'), have = span_cut(&path, '/');
+
+		if (span_is(want, "{id}") && have.n > 0)
+			place->id = have;
+		else if (span_is(want, "{user}") && have.n > 0)
+			place->user = have;
+		else if (!span_eq(want, have))
 			return false;
-		*id = span_head(*id, (size_t)end);
-	} else if (after.n > 0) {
-		return false;
 	}
-	return id->n > 0;
+	return p.p == NULL && path.p == NULL;
 }
 
 const struct manage_endpoint *manage_endpoint_find(
-	enum http_method method, struct span path, struct span *id, struct err *err)
+	enum http_method method, struct span path, struct manage_place *place, struct err *err)
 {
 	bool known = false;
 
 	for (size_t i = 0; i < sizeof(endpoints) / sizeof(endpoints[0]); i++) {
-		if (!fits(endpoints[i].path, path, id))
+		if (!fits(endpoints[i].path, path, place))
 			continue;
 		if (endpoints[i].method == method)
 			return &endpoints[i];
@@ -232,7 +228,7 @@ bool manage_name(yyjson_val *v, const char *member, char out[129], struct err *e
 
 bool manage_path_id(const struct manage_call *call, struct id *id, struct err *err)
 {
-	if (id_read_uuid(call->id, id))
+	if (id_read_uuid(call->place.id, id))
 		return true;
 	err_param(err, "id");
 	return err_set(err, ERR_BAD_REQUEST, "The id must be a UUID");

@@ -18,13 +18,18 @@ struct manage_caller {
 	char source[64]; /* address of the peer */
 };
 
+/* What the path says of "{id}" and "{user}"; empty: nothing. */
+struct manage_place {
+	struct span id, user;
+};
+
 struct manage_call {
 	const struct manage_env *env;
 	struct store *store;
 	const struct manage_caller *caller;
 	enum scope_kind kind; /* the endpoint's */
-	struct span id;       /* the path's {id}, or empty */
-	struct span query;    /* as sent */
+	struct manage_place place;
+	struct span query; /* as sent */
 	struct span body;
 	struct buf *answer; /* JSON */
 	int status;         /* of success; 200 unless the handler says otherwise */
@@ -38,7 +43,7 @@ enum manage_reach { REACH_OWN = 1, REACH_ADMIN };
 
 struct manage_endpoint {
 	enum http_method method;
-	const char *path; /* "{id}" stands for one part */
+	const char *path; /* "{id}" and "{user}" stand for one part each */
 	enum manage_right right;
 	enum manage_reach reach;
 	bool (*run)(struct manage_call *call, struct err *err);
@@ -47,7 +52,7 @@ struct manage_endpoint {
 
 /* NULL: ERR_NOT_FOUND or ERR_METHOD. */
 const struct manage_endpoint *manage_endpoint_find(
-	enum http_method method, struct span path, struct span *id, struct err *err);
+	enum http_method method, struct span path, struct manage_place *place, struct err *err);
 /* who NULL: the administrator. false: ERR_FORBIDDEN. */
 bool manage_may(const struct manage_endpoint *e, struct span id, const struct auth_identity *who,
 	struct err *err);

@@ -205,6 +205,7 @@ static void write_key(const struct manage_call *call, struct buf *b, const struc
 	put_scope(call, b, "service_account", SCOPE_ACCOUNT, &k->account_id, "name");
 	put_scope(call, b, "created_by", SCOPE_USER, &k->owners.user_id, "email");
 	manage_put_id(b, "access_list_id", &k->access_id);
+	json_put_bool(b, "logging", false); /* prompts and answers are never kept */
 }
 
 /* NULL: there was, or is, none. */
@@ -298,7 +299,7 @@ bool manage_key_list(struct manage_call *call, struct err *err)
 
 bool manage_key_id(const struct manage_call *call, struct id *id, struct err *err)
 {
-	if (span_is(call->id, "self") && !call->caller->administrator) {
+	if (span_is(call->place.id, "self") && !call->caller->administrator) {
 		*id = call->caller->key_id;
 		return true;
 	}

@@ -22,7 +22,7 @@ struct task {
 	struct http_request *request; /* NULL: the caller left */
 	const struct manage_endpoint *endpoint;
 	struct manage_caller caller;
-	char id[64], query[1024];
+	char id[64], user[64], query[1024];
 	struct buf body, answer;
 	struct ingest_job job;
 	struct mail mail;
@@ -172,7 +172,7 @@ static void on_job(struct ingest_job *job, struct store *store)
 		.store = store,
 		.caller = &t->caller,
 		.kind = t->endpoint->kind,
-		.id = span_of(t->id),
+		.place = {span_of(t->id), span_of(t->user)},
 		.query = span_of(t->query),
 		.body = buf_span(&t->body),
 		.answer = &t->answer,
@@ -233,13 +233,14 @@ static void on_drain(void *user)
 static const struct http_request_events events = {
 	.body = on_body, .body_end = on_body_end, .gone = on_gone, .drain = on_drain};
 
-static struct task *make(struct manage_port *p, struct http_request *r, struct span id,
-	const struct auth_identity *who, struct err *err)
+static struct task *make(struct manage_port *p, struct http_request *r,
+	const struct manage_place *place, const struct auth_identity *who, struct err *err)
 {
 	struct span query = request_head(r)->query;
 	struct task *t = calloc(1, sizeof(*t));
 
-	if (t == NULL || id.n >= sizeof(t->id) || query.n >= sizeof(t->query)) {
+	if (t == NULL || place->id.n >= sizeof(t->id) || place->user.n >= sizeof(t->user) ||
+		query.n >= sizeof(t->query)) {
 		err_set(err, t == NULL ? ERR_NO_MEMORY : ERR_BAD_REQUEST, NULL);
 		free(t);
 		return NULL;
@@ -253,7 +254,8 @@ static struct task *make(struct manage_port *p, struct http_request *r, struct s
 		t->caller.user_id = who->owners.user_id;
 	}
 	snprintf(t->caller.source, sizeof(t->caller.source), "%s", request_peer(r));
-	memcpy(t->id, id.p != NULL ? id.p : "", id.n);
+	memcpy(t->id, place->id.n > 0 ? place->id.p : "", place->id.n);
+	memcpy(t->user, place->user.n > 0 ? place->user.p : "", place->user.n);
 	memcpy(t->query, query.p != NULL ? query.p : "", query.n);
 	buf_init(&t->body, MAX_BODY_BYTES);
 	buf_init(&t->answer, 64u << 20);
@@ -265,12 +267,13 @@ void manage_port_request(
 {
 	const struct http_head *head = request_head(r);
 	struct err err = {0};
-	struct span id;
-	const struct manage_endpoint *e = manage_endpoint_find(head->method, head->path, &id, &err);
+	struct manage_place place;
+	const struct manage_endpoint *e =
+		manage_endpoint_find(head->method, head->path, &place, &err);
 	struct task *t = NULL;
 
-	if (e != NULL && manage_may(e, id, who, &err))
-		t = make(p, r, id, who, &err);
+	if (e != NULL && manage_may(e, place.id, who, &err))
+		t = make(p, r, &place, who, &err);
 	if (t == NULL) {
 		refuse(r, &err);
 		return;

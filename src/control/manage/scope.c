@@ -142,7 +142,8 @@ static bool find(struct manage_call *call, struct scope_row *r, struct err *err)
 	struct id id = scope_org_id;
 	bool found;
 
-	if (call->kind == SCOPE_USER && !call->caller->administrator && span_is(call->id, "self"))
+	if (call->kind == SCOPE_USER && !call->caller->administrator &&
+		span_is(call->place.id, "self"))
 		id = call->caller->user_id;
 	else if (call->kind != SCOPE_ORG && !manage_path_id(call, &id, err))
 		return false;
@@ -470,7 +471,15 @@ static bool read_user(
 	struct manage_call *call, yyjson_val *root, struct id *user_id, struct err *err)
 {
 	yyjson_val *v = json_get(root, "user_id");
+	struct scope_row user;
+	bool found = false;
 
+	if (call->place.user.n > 0) {
+		if (id_read_uuid(call->place.user, user_id) &&
+			!scope_find(call->store, SCOPE_USER, user_id, &user, &found, err))
+			return false;
+		return found || no_such(SCOPE_USER, err);
+	}
 	if (v == NULL || yyjson_is_null(v))
 		return manage_bad(err, "user_id", "is missing");
 	return manage_scope_read(call, SCOPE_USER, v, "user_id", user_id, err);

@@ -350,7 +350,7 @@ static bool check_request(struct parse *s, struct span authority)
 {
 	struct http_head *head = s->head;
 	bool bodyless = head->method == HTTP_GET || head->method == HTTP_HEAD ||
-			head->method == HTTP_DELETE || head->method == HTTP_OPTIONS;
+			head->method == HTTP_OPTIONS; /* RFC 9110 9.3.5 lets DELETE have one */
 
 	if (s->hosts > 1)
 		return refuse(s, ERR_BAD_REQUEST, "Host is given more than once");
