@@ -264,11 +264,11 @@ static void end_stream(struct exchange *x)
 		out_end(x, tail);
 }
 
-/* Whether waiting helps where a budget was the reason. */
-static void add_retry(struct reply *reply, const struct exchange *x)
+/* Whether waiting helps where a limit was the reason. */
+static void add_retry(struct reply *reply, struct exchange *x)
 {
 	if (x->retry_after_s > 0)
-		reply_add(reply, "retry-after", SPAN("5"));
+		reply_add(reply, "retry-after", arena_printf(&x->arena, "%d", x->retry_after_s));
 	else
 		reply_add(reply, "x-should-retry", SPAN("false"));
 }
@@ -284,7 +284,8 @@ static void answer_error(struct exchange *x)
 		x->native_code[0] != '\0' ? x->native_code : NULL, &body);
 	reply_init(&reply, x->status, "application/json");
 	reply_add_exchange(&reply, x);
-	if (x->err.code == ERR_PAYMENT)
+	if (x->err.code == ERR_PAYMENT ||
+		(x->err.code == ERR_RATE_LIMITED && !x->err_from_provider))
 		add_retry(&reply, x);
 	else if (!x->err_from_provider && err_row(x->err.code)->retry == RETRY_LATER)
 		reply_add(&reply, "retry-after", SPAN("1"));

@@ -158,7 +158,7 @@ enum move step_plan(struct exchange *x)
 	if (!choose_model(x) || !may_use(x) || !choose_place(x) || !choose_op(x))
 		return MOVE_FAIL;
 	x->model = find_facts(x);
-	if (!hold_take(x))
+	if (!hold_admit(x) || !hold_take(x))
 		return MOVE_FAIL;
 	if (x->op == LLM_OP_COUNT_TOKENS && !is_served(x))
 		ok = count_locally(x);

@@ -21,7 +21,7 @@
 
 #define EXCHANGE_ARENA_BYTES (256u << 10)
 #define EXCHANGE_MAX_ERROR_BODY (64u << 10)
-#define EXCHANGE_MAX_FIELDS 40
+#define EXCHANGE_MAX_FIELDS 48
 
 enum step {
 	STEP_RECEIVE,
@@ -99,10 +99,12 @@ struct exchange {
 	bool out_cut;          /* what went out stays visibly incomplete */
 
 	/* What it may cost. */
-	struct budget_hold hold; /* not open: the key has no limit */
-	int64_t output_cap;      /* what goes to the provider instead of the client's; 0: that */
-	bool cap_lowered;        /* it is lower than the client's: the answer says so */
-	int retry_after_s;       /* of a refusal; 0: not worth it */
+	struct budget_hold hold;    /* not open: there is no limit of money */
+	struct budget_pass pass;    /* not open: there is no limit of rates */
+	struct budget_rates *rates; /* what is left of them; arena; NULL: there are none */
+	int64_t output_cap;         /* what goes to the provider instead of the client's; 0: that */
+	bool cap_lowered;           /* it is lower than the client's: the answer says so */
+	int retry_after_s;          /* of a refusal; 0: not worth it */
 
 	/* The answer. */
 	enum answer_kind answer;
@@ -200,7 +202,9 @@ bool form_read(struct exchange *x, struct span boundary);
 bool form_edit(struct exchange *x);
 
 /* hold.c: spending limits. */
-bool hold_take(struct exchange *x); /* before the body is written; false: refused */
+bool hold_take(struct exchange *x);
+/* Whether the rates of its key and whom that belongs to allow it now; hold_settle gives back. */
+bool hold_admit(struct exchange *x); /* before the body is written; false: refused */
 enum move step_hold(struct exchange *x);
 void hold_settle(struct exchange *x); /* once the cost is known */
 

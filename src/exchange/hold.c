@@ -13,6 +13,7 @@
 #define MIN_OUTPUT 16          /* a lower cap is no answer */
 #define PROMPT_OVERHEAD 2048   /* tokens that a provider adds to a prompt by itself */
 #define ADDRESSED_MEDIA 100000 /* tokens of what is named by its address, without a window */
+#define BYTES_PER_TOKEN 4      /* about, before the provider has counted */
 #define TRIES 4                /* others take holds between a look and a hold */
 
 static bool is_text(enum llm_op op)
@@ -52,11 +53,10 @@ static int64_t output_bound(const struct exchange *x)
 }
 
 /* How a message calls the scope. */
-static void call_scope(
-	const struct exchange *x, const struct budget_state *s, char out[BUDGET_MAX_NAME])
+static void call_scope(const struct exchange *x, const char *name, char out[BUDGET_MAX_NAME])
 {
-	if (s->name[0] != '\0')
-		memcpy(out, s->name, BUDGET_MAX_NAME);
+	if (name[0] != '\0')
+		memcpy(out, name, strlen(name) + 1);
 	else
 		snprintf(out, BUDGET_MAX_NAME, "Key \"%s\"", x->who.name);
 }
@@ -65,7 +65,7 @@ static bool refuse_unbounded(struct exchange *x, const struct budget_state *s, c
 {
 	char called[BUDGET_MAX_NAME];
 
-	call_scope(x, s, called);
+	call_scope(x, s->name, called);
 	return err_set(&x->err, ERR_BAD_REQUEST,
 		"%s has a spending limit, and what this request can cost at most is not known: %s",
 		called, why);
@@ -85,7 +85,7 @@ static bool refuse(struct exchange *x, const struct budget_state *s, int64_t amo
 {
 	char called[BUDGET_MAX_NAME], limit[40], spent[40], held[40], needed[40], when[32];
 
-	call_scope(x, s, called);
+	call_scope(x, s->name, called);
 	write_money(limit, s->limit);
 	write_money(spent, s->settled);
 	write_money(held, s->held);
@@ -94,10 +94,9 @@ static bool refuse(struct exchange *x, const struct budget_state *s, int64_t amo
 	x->retry_after_s = s->settled < s->limit && amount <= s->limit - s->settled ? 5 : 0;
 	x->status = x->snapshot->conf->spend_limit_status;
 	return err_set(&x->err, ERR_PAYMENT,
-		"%s has spent $%s of its monthly limit of $%s ($%s is held by requests "
-		"that "
-		"run); this request can cost up to $%s. The limit resets at %s",
-		called, spent, limit, held, needed, when);
+		"%s has spent $%s of its %s limit of $%s ($%s is held by requests that run); this "
+		"request can cost up to $%s. The limit resets at %s",
+		called, spent, limit_period_name(s->period), limit, held, needed, when);
 }
 
 /* The most output that the room pays for, for each of `choices` answers. */
@@ -162,6 +161,44 @@ static bool try_hold(struct exchange *x, const struct budget_state *s, int64_t i
 	return true;
 }
 
+static bool refuse_rate(struct exchange *x, const struct budget_rates *r)
+{
+	long long limit = (long long)r->limit;
+	char called[BUDGET_MAX_NAME];
+
+	call_scope(x, r->name, called);
+	x->retry_after_s = (int)((r->retry_ms + 999) / 1000);
+	x->status = 429;
+	if (r->refused == RATE_IN_FLIGHT)
+		return err_set(&x->err, ERR_RATE_LIMITED,
+			"%s may have %lld requests at once, and so many run; try again when one "
+			"has ended",
+			called, limit);
+	return err_set(&x->err, ERR_RATE_LIMITED, "%s may make %lld %s a minute; try again in %d s",
+		called, limit, r->refused == RATE_REQUESTS ? "requests" : "tokens",
+		x->retry_after_s);
+}
+
+/* Counting tokens asks nobody: it is no request of a rate. */
+bool hold_admit(struct exchange *x)
+{
+	int64_t tokens = (int64_t)((x->text_bytes + BYTES_PER_TOKEN - 1) / BYTES_PER_TOKEN);
+	struct id scopes[BUDGET_MAX_SCOPES];
+	struct budget_rates rates;
+	bool ok;
+
+	if (x->endpoint->op == LLM_OP_COUNT_TOKENS)
+		return true;
+	ok = budget_admit(
+		x->env->budget, scopes, scopes_of(x, scopes), tokens, x->wall_ms, &x->pass, &rates);
+	if (rates.requests.limit > 0 || rates.tokens.limit > 0) {
+		x->rates = ARENA_NEW(&x->arena, struct budget_rates);
+		if (x->rates != NULL)
+			*x->rates = rates;
+	}
+	return ok || refuse_rate(x, &rates);
+}
+
 bool hold_take(struct exchange *x)
 {
 	struct budget_state s = look(x);
@@ -203,7 +240,10 @@ void hold_settle(struct exchange *x)
 {
 	struct id scopes[BUDGET_MAX_SCOPES];
 	int64_t cost = x->cost_nusd;
+	struct sys *sys = x->env->loop->sys;
 
+	budget_leave(x->env->budget, &x->pass, llm_usage_input(&x->usage) + x->usage.output,
+		sys->wall_ms(sys));
 	if (x->hold.open)
 		budget_settle(
 			x->env->budget, &x->hold, cost != COST_UNKNOWN ? cost : x->hold.amount);

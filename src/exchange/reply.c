@@ -78,6 +78,44 @@ static void add_warnings(struct reply *reply, struct exchange *x)
 	buf_done(&b);
 }
 
+/* "1.2s", "2m0s", as OpenAI writes it. */
+static struct span write_wait(struct arena *a, int64_t ms)
+{
+	if (ms < 60000)
+		return arena_printf(
+			a, "%lld.%llds", (long long)ms / 1000, (long long)ms % 1000 / 100);
+	return arena_printf(a, "%lldm%llds", (long long)ms / 60000, (long long)ms / 1000 % 60);
+}
+
+/* In the spelling of the client's API: OpenAI's, and Anthropic's where that is spoken. */
+static void add_rate(
+	struct reply *reply, struct exchange *x, const struct budget_rate *r, const char *of)
+{
+	bool anthropic = x->dialect == &dialect_anthropic;
+	struct arena *a = &x->arena;
+	const struct {
+		const char *name;
+		struct span value;
+	} rows[] = {{"limit", arena_printf(a, "%lld", (long long)r->limit)},
+		{"remaining", arena_printf(a, "%lld", (long long)r->remaining)},
+		{"reset", write_wait(a, r->reset_ms)}};
+	char when[32];
+
+	if (r->limit == 0)
+		return;
+	text_rfc3339(when, x->wall_ms + r->reset_ms);
+	for (int i = 0; i < 3; i++) {
+		struct span name = arena_printf(a, "x-ratelimit-%s-%s", rows[i].name, of);
+
+		if (name.p != NULL)
+			reply_add(reply, name.p, rows[i].value);
+		if (!anthropic)
+			continue;
+		name = arena_printf(a, "anthropic-ratelimit-%s-%s", of, rows[i].name);
+		reply_add(reply, name.p, i == 2 ? arena_copy(a, span_of(when)) : rows[i].value);
+	}
+}
+
 /* Everything an inference answer says about itself. */
 void reply_add_exchange(struct reply *reply, struct exchange *x)
 {
@@ -118,8 +156,13 @@ void reply_add_exchange(struct reply *reply, struct exchange *x)
 		add_warnings(reply, x);
 	else if (x->local)
 		reply_add(reply, "x-sluice-warnings", SPAN("estimate:input_tokens"));
+	if (x->rates != NULL) {
+		add_rate(reply, x, &x->rates->requests, "requests");
+		add_rate(reply, x, &x->rates->tokens, "tokens");
+	}
 	for (int i = 0; i < x->n_passed && reply->http.n < EXCHANGE_MAX_FIELDS - 4; i++)
-		reply->fields[reply->http.n++] = x->passed[i];
+		if (x->rates == NULL || span_find(x->passed[i].name, SPAN("ratelimit")) < 0)
+			reply->fields[reply->http.n++] = x->passed[i];
 	if (x->request != NULL)
 		reply_add_cors(reply, x->snapshot, request_head(x->request));
 }

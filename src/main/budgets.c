@@ -6,6 +6,7 @@
 struct load {
 	struct ingest_job job;
 	struct budget *budget;
+	enum limit_period period; /* whose spendings are read */
 	int64_t now_ms;
 	bool ok, done;
 	struct err err;
@@ -17,7 +18,7 @@ static bool open_key(void *user, const struct key_row *k)
 {
 	struct load *l = user;
 
-	l->ok = budget_open(l->budget, &k->id, NULL, k->limit_nusd, 0, l->now_ms, &l->err);
+	l->ok = budget_open(l->budget, &k->id, NULL, &k->limits, l->now_ms, &l->err);
 	return l->ok;
 }
 
@@ -25,7 +26,7 @@ static bool open_scope(void *user, const struct scope_row *r)
 {
 	struct load *l = user;
 
-	l->ok = budget_open_scope(l->budget, r, 0, l->now_ms, &l->err);
+	l->ok = budget_open_scope(l->budget, r, l->now_ms, &l->err);
 	return l->ok;
 }
 
@@ -34,7 +35,7 @@ static bool add_spent(void *user, const struct id *key_id, const struct key_owne
 	const struct id scopes[] = {scope_org_id, o->group_id, o->project_id, o->user_id, *key_id};
 	struct load *l = user;
 
-	budget_spend(l->budget, scopes, BUDGET_MAX_SCOPES, nusd, l->now_ms);
+	budget_recall(l->budget, l->period, scopes, BUDGET_MAX_SCOPES, nusd, l->now_ms);
 	return true;
 }
 
@@ -44,8 +45,12 @@ static void load(struct ingest_job *job, struct store *store)
 
 	l->ok = true;
 	l->ok = key_each(store, open_key, l, &l->err) && l->ok &&
-		scope_each(store, SCOPE_END, open_scope, l, &l->err) && l->ok &&
-		usage_spent(store, budget_month(l->now_ms, NULL), add_spent, l, &l->err);
+		scope_each(store, SCOPE_END, open_scope, l, &l->err) && l->ok;
+	for (int p = 0; p < PERIOD_COUNT && l->ok; p++) {
+		l->period = (enum limit_period)p;
+		l->ok = usage_spent(
+			store, budget_period(l->period, l->now_ms).from_ms, add_spent, l, &l->err);
+	}
 	pthread_mutex_lock(&l->lock);
 	l->done = true;
 	pthread_cond_signal(&l->ready);

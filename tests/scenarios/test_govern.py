@@ -432,3 +432,87 @@ def test_a_ledger_that_was_altered_is_found_out(api):
         done = kit.command("audit", "ledger", "-c", api.gateway.config_path, cwd=api.gateway.home)
         assert done.returncode == 1 and word in done.stderr
     api.gateway.damaged = True
+
+
+# ---- rates ----
+
+def test_requests_a_minute(api):
+    """The bucket is as deep as the limit; then 429 with the wait, in both vendors' spellings; the provider is not asked."""
+    key, text = api.key(requests_per_minute=3)
+    answers = [api.ask(text) for _ in range(4)]
+    assert [a.status_code for a in answers] == [200, 200, 200, 429]
+    assert [a.headers["x-ratelimit-remaining-requests"] for a in answers] == ["2", "1", "0", "0"]
+    assert {a.headers["x-ratelimit-limit-requests"] for a in answers} == {"3"} and "x-ratelimit-limit-tokens" not in answers[0].headers
+    refused = answers[3]
+    assert 15 <= int(refused.headers["retry-after"]) <= 20 and refused.headers["x-ratelimit-reset-requests"].endswith("s")
+    error = refused.json()["error"]
+    assert error["type"] == "rate_limit_error" and error["origin"] == "router" and "3 requests a minute" in error["message"]
+    assert "x-should-retry" not in refused.headers
+    anthropic = api.gateway.post("/v1/messages", kit.messages(), headers={"x-api-key": text})
+    assert anthropic.status_code == 429 and anthropic.json()["error"]["type"] == "rate_limit_error"
+    assert anthropic.headers["anthropic-ratelimit-requests-limit"] == "3" and anthropic.headers["anthropic-ratelimit-requests-reset"].endswith("Z")
+    assert len(api.gateway.access(5)) >= 5 and len([r for r in api.gateway.rows(5) if r["status"] == 200]) == 3
+    api("POST", f"{KEYS}/{key}/limit", {"requests_per_minute": 0}, expect=204)
+    free = api.ask(text)
+    assert free.status_code == 200 and "x-ratelimit-limit-requests" not in free.headers
+
+
+def test_tokens_a_minute(api):
+    """What the answer really had counts; who took more than a minute's waits for the next."""
+    _, text = api.key(tokens_per_minute=40)
+    first = api.ask(text)
+    assert first.status_code == 200 and first.json()["usage"]["total_tokens"] > 20
+    second = api.ask(text)
+    used = first.json()["usage"]["total_tokens"]
+    if second.status_code == 200:
+        used += second.json()["usage"]["total_tokens"]
+        second = api.ask(text)
+    assert second.status_code == 429 and "40 tokens a minute" in second.json()["error"]["message"] and used <= 120
+
+
+@pytest.mark.parametrize("path,member", [(KEYS, None), (GROUPS, "group_id"), (PROJECTS, "project_id"), (USERS, "user_id"), (ORG, None)])
+def test_requests_at_once(api, path, member):
+    """max_in_flight of every kind of scope: one too many is 429 at once; whoever ends, however, makes room."""
+    made = api.make(path) if member else None
+    _, text = api.key(**({member: made["id"]} if member else {}))
+    at = f"{path}/{made['id']}" if member else f"{KEYS}/{api('GET', KEYS + '/self', key=text).json()['id']}" if path == KEYS else ORG
+    api("POST", at + "/limit", {"max_in_flight": 2}, expect=204)
+    headers = {"Authorization": f"Bearer {text}"}
+    slow = kit.chat("sim/gpt+events=100+gap=100", stream=True)
+    running = [api.gateway.post("/v1/chat/completions", slow, headers=headers, stream=True) for _ in range(2)]
+    assert [r.status_code for r in running] == [200, 200]
+    refused = api.ask(text)
+    assert refused.status_code == 429 and "at once" in refused.json()["error"]["message"] and refused.headers["retry-after"] == "1"
+    running[0].close()
+    kit.wait_until(lambda: api.ask(text).status_code == 200, "the first one's place is free")
+    assert api.ask(text, "sim/nothing+status=500").status_code >= 400
+    assert api.ask(text).status_code == 200
+    running[1].close()
+
+
+def test_day_and_week(api):
+    """Limits of money by day and week hold beside the month's, and the refusal says which."""
+    key, text = api.key()
+    cost = round(api.ask(text).json()["usage"]["cost"] * NANO)
+    for word, member in (("daily", "daily_limit"), ("weekly", "weekly_limit")):
+        api("POST", f"{KEYS}/{key}/limit", {member: f"{cost / NANO:.9f}"}, expect=204)
+        refused = api.ask(text)
+        assert refused.status_code == 402 and f"its {word} limit" in refused.json()["error"]["message"]
+        api("POST", f"{KEYS}/{key}/limit", {member: 0}, expect=204)
+    api.gateway.stop()
+    api.gateway.again()
+    api("POST", f"{KEYS}/{key}/limit", {"daily_limit": f"{cost / NANO:.9f}"}, expect=204)
+    assert api.ask(text).status_code == 402  # what was spent before the restart counts
+
+
+def test_limits_are_shown_and_checked(api):
+    """Every limit of a key and a group reads back; a wrong one is named."""
+    wanted = {"monthly_limit": "5", "weekly_limit": "2.5", "daily_limit": "1", "requests_per_minute": 60, "tokens_per_minute": 90000, "max_in_flight": 10}
+    group = api.make(GROUPS, **wanted)
+    key, _ = api.key(**wanted)
+    for shown in (group, api("GET", f"{KEYS}/{key}").json()):
+        assert {k: shown[k] for k in wanted} == wanted
+    for member, value in (("requests_per_minute", -1), ("tokens_per_minute", "many"), ("max_in_flight", 1.5), ("daily_limit", "-1"), ("colour", 1)):
+        got = api("POST", f"{KEYS}/{key}/limit", {member: value})
+        assert got.status_code == 400 and got.json()["error"]["param"] == member
+    assert api("POST", f"{KEYS}/{key}/limit", {}).status_code == 400

@@ -211,6 +211,81 @@ struct span manage_param(struct span *query, const char *name, char *out, size_t
 	return (struct span){NULL, 0};
 }
 
+static const struct {
+	const char *name;
+	enum limit_period period;
+} money_limits[] = {{"monthly_limit", PERIOD_MONTH}, {"weekly_limit", PERIOD_WEEK},
+	{"daily_limit", PERIOD_DAY}};
+
+static bool read_count(yyjson_val *v, const char *member, int64_t *out, struct err *err)
+{
+	struct span text = json_number(v);
+	int64_t n = 0;
+
+	for (size_t i = 0; i < text.n && n >= 0; i++)
+		n = text.p[i] >= '0' && text.p[i] <= '9' && i < 12 ? n * 10 + (text.p[i] - '0')
+								   : -1;
+	*out = n;
+	return yyjson_is_null(v) || (text.n > 0 && n >= 0) ||
+	       manage_bad(err, member, "must be a whole number, at least 0");
+}
+
+bool manage_limit(yyjson_val *key, yyjson_val *v, struct limits *l, bool *is, struct err *err)
+{
+	const struct {
+		const char *name;
+		int64_t *value;
+	} counts[] = {{"requests_per_minute", &l->requests}, {"tokens_per_minute", &l->tokens},
+		{"max_in_flight", &l->in_flight}};
+
+	*is = true;
+	for (size_t i = 0; i < sizeof(money_limits) / sizeof(money_limits[0]); i++) {
+		int64_t *nusd = &l->nusd[money_limits[i].period];
+
+		if (!yyjson_equals_str(key, money_limits[i].name))
+			continue;
+		*nusd = 0;
+		return yyjson_is_null(v) || manage_money(v, money_limits[i].name, nusd, err);
+	}
+	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
+		if (yyjson_equals_str(key, counts[i].name))
+			return read_count(v, counts[i].name, counts[i].value, err);
+	*is = false;
+	return true;
+}
+
+bool manage_limits(yyjson_val *body, struct limits *l, struct err *err)
+{
+	yyjson_obj_iter iter;
+	yyjson_val *key;
+	bool is = false;
+
+	if (yyjson_obj_size(body) == 0)
+		return manage_bad(err, "monthly_limit", "is missing");
+	yyjson_obj_iter_init(body, &iter);
+	while ((key = yyjson_obj_iter_next(&iter)) != NULL) {
+		if (!manage_limit(key, yyjson_obj_iter_get_val(key), l, &is, err))
+			return false;
+		if (!is)
+			return manage_bad(err, yyjson_get_str(key), "is no limit");
+	}
+	return true;
+}
+
+void manage_put_limits(const struct manage_call *call, struct buf *b, const struct id *scope,
+	const struct limits *l)
+{
+	struct sys *sys = call->env->sys;
+	struct budget_state money = budget_look(call->env->budget, scope, sys->wall_ms(sys));
+
+	for (size_t i = 0; i < sizeof(money_limits) / sizeof(money_limits[0]); i++)
+		manage_put_money(b, money_limits[i].name, l->nusd[money_limits[i].period]);
+	manage_put_money(b, "monthly_spend", money.settled);
+	json_put_int(b, "requests_per_minute", l->requests);
+	json_put_int(b, "tokens_per_minute", l->tokens);
+	json_put_int(b, "max_in_flight", l->in_flight);
+}
+
 bool manage_name(yyjson_val *v, const char *member, char out[129], struct err *err)
 {
 	struct span text = {yyjson_get_str(v), yyjson_get_len(v)};

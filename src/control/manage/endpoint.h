@@ -68,6 +68,16 @@ bool manage_bad(struct err *err, const char *member, const char *what);
 yyjson_doc *manage_body(const struct manage_call *call, struct err *err);
 /* US dollars as a JSON number or text, at least 0, to nano-USD; at most 9 decimals. */
 bool manage_money(yyjson_val *v, const char *member, int64_t *nusd, struct err *err);
+/*
+ * monthly_limit, weekly_limit, daily_limit (US dollars), requests_per_minute, tokens_per_minute,
+ * max_in_flight; null or 0 takes one away. *is false: the member is none of these.
+ */
+bool manage_limit(yyjson_val *key, yyjson_val *v, struct limits *l, bool *is, struct err *err);
+/* The body of ".../limit": one of them at least, and nothing else. */
+bool manage_limits(yyjson_val *body, struct limits *l, struct err *err);
+/* All of them, and what was spent this month. */
+void manage_put_limits(const struct manage_call *call, struct buf *b, const struct id *scope,
+	const struct limits *l);
 /* A text of 1 to 128 bytes of UTF-8 without control characters. */
 bool manage_name(yyjson_val *v, const char *member, char out[129], struct err *err);
 /* The UUID of the path. */

@@ -95,15 +95,20 @@ static bool read_owner(struct manage_call *call, yyjson_val *key, yyjson_val *va
 	}
 	err_param(err, yyjson_get_str(key));
 	return err_set(err, ERR_BAD_REQUEST,
-		"\"%.64s\" is not a member of a key; known are name, monthly_limit, permissions, "
+		"\"%.64s\" is not a member of a key; known are name, permissions, "
 		"expires_at, drop_params, user_id, group_id, project_id, service_account_id, "
-		"access_list_id",
+		"access_list_id, monthly_limit, weekly_limit, daily_limit, requests_per_minute, "
+		"tokens_per_minute, max_in_flight",
 		yyjson_get_str(key));
 }
 
 static bool read_member(struct manage_call *call, yyjson_val *key, yyjson_val *value,
 	struct wanted *w, struct err *err)
 {
+	bool is;
+
+	if (!manage_limit(key, value, &w->row.limits, &is, err) || is)
+		return err->code == ERR_OK;
 	if (yyjson_equals_str(key, "name"))
 		return manage_name(value, "name", w->row.name, err);
 	if (yyjson_equals_str(key, "permissions"))
@@ -111,11 +116,6 @@ static bool read_member(struct manage_call *call, yyjson_val *key, yyjson_val *v
 	if (yyjson_equals_str(key, "expires_at")) {
 		w->expiry = true;
 		return read_expiry(value, &w->row.expires_ms, err);
-	}
-	if (yyjson_equals_str(key, "monthly_limit")) {
-		w->row.limit_nusd = 0;
-		return yyjson_is_null(value) ||
-		       manage_money(value, "monthly_limit", &w->row.limit_nusd, err);
 	}
 	if (yyjson_equals_str(key, "drop_params")) {
 		struct span text = {yyjson_get_str(value), yyjson_get_len(value)};
@@ -179,8 +179,6 @@ static void put_scope(const struct manage_call *call, struct buf *b, const char 
 
 static void write_key(const struct manage_call *call, struct buf *b, const struct key_row *k)
 {
-	struct sys *sys = call->env->sys;
-	struct budget_state money = budget_look(call->env->budget, &k->id, sys->wall_ms(sys));
 	char id[ID_UUID_CHARS + 1];
 
 	id_write_uuid(&k->id, id);
@@ -191,8 +189,7 @@ static void write_key(const struct manage_call *call, struct buf *b, const struc
 	json_put_cstr(b, "manage", permission_name(k->manage));
 	json_put_cstr(b, "completions", permission_name(k->completions));
 	buf_append_char(b, '}');
-	manage_put_money(b, "monthly_limit", k->limit_nusd);
-	manage_put_money(b, "monthly_spend", money.settled);
+	manage_put_limits(call, b, &k->id, &k->limits);
 	json_put_raw(b, "labels", span_of(k->labels[0] != '\0' ? k->labels : "{}"));
 	manage_put_time(b, "created_at", k->created_ms);
 	manage_put_time(b, "expires_at", k->expires_ms);
@@ -245,15 +242,14 @@ bool manage_key_create(struct manage_call *call, struct err *err)
 			text, err))
 		return false;
 	row.drop = w.row.drop;
-	row.limit_nusd = w.row.limit_nusd;
+	row.limits = w.row.limits;
 	row.owners = w.row.owners;
 	row.account_id = w.row.account_id;
 	row.access_id = w.row.access_id;
 	if (!key_insert(call->store, &row, err) || !audit(call, "apikey.create", NULL, &row, err))
 		return false;
 	/* In force before the answer leaves. */
-	if (!budget_open(
-		    call->env->budget, &row.id, NULL, row.limit_nusd, 0, sys->wall_ms(sys), err) ||
+	if (!budget_open(call->env->budget, &row.id, NULL, &row.limits, sys->wall_ms(sys), err) ||
 		!auth_add(call->env->auth, &row, err)) {
 		budget_close(call->env->budget, &row.id);
 		return false;
@@ -332,15 +328,18 @@ bool manage_key_show(struct manage_call *call, struct err *err)
 static bool change(struct manage_call *call, const struct key_row *old, const struct key_row *row,
 	const char *action, struct err *err)
 {
+	struct sys *sys = call->env->sys;
 	bool existed;
 
 	if (!key_update(call->store, row, &existed, err))
 		return false;
 	if (!existed)
 		return err_set(err, ERR_NOT_FOUND, "There is no key with this id");
-	if (!audit(call, action, old, row, err) || !auth_add(call->env->auth, row, err))
+	if (!audit(call, action, old, row, err) ||
+		!budget_open(
+			call->env->budget, &row->id, NULL, &row->limits, sys->wall_ms(sys), err) ||
+		!auth_add(call->env->auth, row, err))
 		return false;
-	budget_limit(call->env->budget, &row->id, row->limit_nusd);
 	call->status = 204;
 	return true;
 }
@@ -373,9 +372,7 @@ bool manage_key_limit(struct manage_call *call, struct err *err)
 	bool ok = doc != NULL && manage_key_find(call, &old, err);
 
 	row = old;
-	ok = ok &&
-	     manage_money(json_get(yyjson_doc_get_root(doc), "monthly_limit"), "monthly_limit",
-		     &row.limit_nusd, err) &&
+	ok = ok && manage_limits(yyjson_doc_get_root(doc), &row.limits, err) &&
 	     change(call, &old, &row, "apikey.limit", err);
 	json_free(doc);
 	return ok;
@@ -494,7 +491,7 @@ bool manage_key_balance(struct manage_call *call, struct err *err)
 	money = budget_look(call->env->budget, &row.id, sys->wall_ms(sys));
 	buf_append_char(call->answer, '{');
 	json_put_cstr(call->answer, "name", row.name);
-	manage_put_money(call->answer, "monthly_limit", row.limit_nusd);
+	manage_put_money(call->answer, "monthly_limit", row.limits.nusd[PERIOD_MONTH]);
 	manage_put_money(call->answer, "monthly_spend", money.settled);
 	manage_put_money(call->answer, "org_balance", 0);
 	return buf_append_cstr(call->answer, ",\"config\":{\"aliases\":{}}}");

@@ -64,8 +64,6 @@ static bool put_members(
 static bool put_scope(
 	const struct manage_call *call, struct buf *b, const struct scope_row *r, struct err *err)
 {
-	struct sys *sys = call->env->sys;
-	struct budget_state money = budget_look(call->env->budget, &r->id, sys->wall_ms(sys));
 	int64_t n_keys;
 
 	buf_append_char(b, '{');
@@ -79,10 +77,8 @@ static bool put_scope(
 	}
 	if (r->kind == SCOPE_ORG)
 		json_put_null(b, "balance"); /* who runs it pays the providers */
-	if (has_money(r->kind)) {
-		manage_put_money(b, "monthly_limit", r->limit_nusd);
-		manage_put_money(b, "monthly_spend", money.settled);
-	}
+	if (has_money(r->kind))
+		manage_put_limits(call, b, &r->id, &r->limits);
 	if (r->kind == SCOPE_GROUP)
 		json_put_cstr(b, "budget_mode", r->enforce ? "enforce" : "track");
 	if (r->kind == SCOPE_GROUP || r->kind == SCOPE_ORG)
@@ -245,24 +241,28 @@ static bool read_mode(yyjson_val *v, bool *enforce, struct err *err)
 	       manage_bad(err, "budget_mode", "must be \"track\" or \"enforce\"");
 }
 
-/* "email, name, role, monthly_limit": what there is of the kind. */
+#define LIMITS                                                                                     \
+	", monthly_limit, weekly_limit, daily_limit, requests_per_minute, tokens_per_minute, "     \
+	"max_in_flight"
+
+/* What there is of the kind. */
 static const char *members_of(enum scope_kind kind)
 {
 	switch (kind) {
 	case SCOPE_USER:
-		return "email, name, role, monthly_limit, group_ids";
+		return "email, name, role, group_ids" LIMITS;
 	case SCOPE_GROUP:
-		return "name, monthly_limit, budget_mode";
+		return "name, budget_mode" LIMITS;
 	case SCOPE_ACCOUNT:
 		return "name";
 	default:
-		return "name, monthly_limit";
+		return "name" LIMITS;
 	}
 }
 
 static bool read_member(yyjson_val *key, yyjson_val *v, struct scope_row *r, struct err *err)
 {
-	bool user = r->kind == SCOPE_USER;
+	bool user = r->kind == SCOPE_USER, is;
 
 	if (user && yyjson_equals_str(key, "email"))
 		return read_email(v, r->name, err);
@@ -272,10 +272,8 @@ static bool read_member(yyjson_val *key, yyjson_val *v, struct scope_row *r, str
 		return true; /* join_groups */
 	if (yyjson_equals_str(key, "name"))
 		return manage_name(v, "name", user ? r->title : r->name, err);
-	if (has_money(r->kind) && yyjson_equals_str(key, "monthly_limit")) {
-		r->limit_nusd = 0;
-		return yyjson_is_null(v) || manage_money(v, "monthly_limit", &r->limit_nusd, err);
-	}
+	if (has_money(r->kind) && (!manage_limit(key, v, &r->limits, &is, err) || is))
+		return err->code == ERR_OK;
 	if (r->kind == SCOPE_GROUP && yyjson_equals_str(key, "budget_mode"))
 		return read_mode(v, &r->enforce, err);
 	err_param(err, yyjson_get_str(key));
@@ -340,11 +338,9 @@ static bool audit(struct manage_call *call, const char *what, const struct scope
 static bool open_budget(struct manage_call *call, const struct scope_row *r, struct err *err)
 {
 	struct sys *sys = call->env->sys;
-	int64_t now_ms = sys->wall_ms(sys);
-	struct budget_state was = budget_look(call->env->budget, &r->id, now_ms);
 
 	return !has_money(r->kind) ||
-	       budget_open_scope(call->env->budget, r, was.settled, now_ms, err);
+	       budget_open_scope(call->env->budget, r, sys->wall_ms(sys), err);
 }
 
 bool manage_scope_create(struct manage_call *call, struct err *err)
@@ -416,9 +412,7 @@ bool manage_scope_limit(struct manage_call *call, struct err *err)
 	if (ok && !has_money(call->kind))
 		ok = err_set(err, ERR_NOT_FOUND, "A service account has no limit; its keys have");
 	r = was;
-	ok = ok &&
-	     manage_money(json_get(yyjson_doc_get_root(doc), "monthly_limit"), "monthly_limit",
-		     &r.limit_nusd, err) &&
+	ok = ok && manage_limits(yyjson_doc_get_root(doc), &r.limits, err) &&
 	     change(call, "limit", &r, &was, err);
 	json_free(doc);
 	call->status = 204;

@@ -1,25 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "state/ledger/budget.h"
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define DAY_MS 86400000ll
 #define FIRST_SLOTS 64
+#define PARTS 60000 /* of a request or token: what comes back in a millisecond is whole */
 
 struct slot {
 	struct id scope;
 	bool used;
 	char *name; /* NULL: a key */
-	int64_t limit, settled, held;
-	int64_t month_ms, next_ms; /* the month that `settled` counts */
+	struct limits limits;
+	int64_t held;
+	int64_t settled[PERIOD_COUNT];
+	struct budget_span span[PERIOD_COUNT]; /* what `settled` counts */
+	/* Buckets of requests and tokens, in parts of PARTS, as they were at level_ms. */
+	int64_t requests, tokens, level_ms;
+	int64_t in_flight;
 };
 
 struct budget {
 	pthread_mutex_t lock;
 	struct slot *slots; /* open addressing; a power of two, at most half full */
 	size_t n_slots, n;
+	atomic_size_t n_rated; /* slots with a limit of rates: without one nothing is looked up */
 };
 
 /* Days since 1970 to year and month: Hinnant, "chrono-compatible low-level date algorithms". */
@@ -42,15 +50,22 @@ static int64_t days_of(int64_t year, int month)
 	return era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719468;
 }
 
-int64_t budget_month(int64_t wall_ms, int64_t *next_ms)
+struct budget_span budget_period(enum limit_period p, int64_t wall_ms)
 {
-	int64_t days = wall_ms / DAY_MS - (wall_ms % DAY_MS < 0), year;
+	int64_t days = wall_ms / DAY_MS - (wall_ms % DAY_MS < 0), year, monday;
 	int month;
 
-	civil(days, &year, &month);
-	if (next_ms != NULL)
-		*next_ms = DAY_MS * (month == 12 ? days_of(year + 1, 1) : days_of(year, month + 1));
-	return days_of(year, month) * DAY_MS;
+	switch (p) {
+	case PERIOD_DAY:
+		return (struct budget_span){days * DAY_MS, (days + 1) * DAY_MS};
+	case PERIOD_WEEK:
+		monday = days - ((days + 3) % 7 + 7) % 7; /* 1970 began on a Thursday */
+		return (struct budget_span){monday * DAY_MS, (monday + 7) * DAY_MS};
+	default:
+		civil(days, &year, &month);
+		return (struct budget_span){days_of(year, month) * DAY_MS,
+			DAY_MS * (month == 12 ? days_of(year + 1, 1) : days_of(year, month + 1))};
+	}
 }
 
 struct budget *budget_new(struct err *err)
@@ -129,32 +144,56 @@ static bool grow(struct budget *b, struct err *err)
 	return true;
 }
 
-/* A new month begins with nothing spent; what is held stays held until it is settled. */
+/* A new period begins with nothing spent; what is held stays held until it is settled. */
 static void roll(struct slot *s, int64_t now_ms)
 {
-	if (now_ms < s->next_ms)
-		return;
-	s->month_ms = budget_month(now_ms, &s->next_ms);
-	s->settled = 0;
+	for (int p = 0; p < PERIOD_COUNT; p++) {
+		if (now_ms < s->span[p].to_ms)
+			continue;
+		s->span[p] = budget_period((enum limit_period)p, now_ms);
+		s->settled[p] = 0;
+	}
 }
 
-static struct budget_state state_of(const struct slot *s)
+/* Written so that nothing overflows: all are at least 0. */
+static int64_t room_in(const struct slot *s, int p)
 {
-	struct budget_state state = {s->limit, s->settled, s->held, s->next_ms, ""};
+	int64_t limit = s->limits.nusd[p];
+
+	if (limit == 0)
+		return INT64_MAX;
+	return s->settled[p] < limit && s->held < limit - s->settled[p]
+		       ? limit - s->settled[p] - s->held
+		       : 0;
+}
+
+/* The period with the least room, the longest of equals. */
+static int tightest_period(const struct slot *s)
+{
+	int least = 0;
+
+	for (int p = 1; p < PERIOD_COUNT; p++)
+		if (room_in(s, p) < room_in(s, least))
+			least = p;
+	return least;
+}
+
+static int64_t room_of(const struct slot *s)
+{
+	return room_in(s, tightest_period(s));
+}
+
+static struct budget_state state_of(const struct slot *s, int period)
+{
+	struct budget_state state = {.period = (enum limit_period)period,
+		.limit = s->limits.nusd[period],
+		.settled = s->settled[period],
+		.held = s->held,
+		.resets_ms = s->span[period].to_ms};
 
 	if (s->name != NULL)
 		snprintf(state.name, sizeof(state.name), "%s", s->name);
 	return state;
-}
-
-/* Written so that nothing overflows: all are at least 0. */
-static int64_t room_of(const struct slot *s)
-{
-	if (s->limit == 0)
-		return INT64_MAX;
-	return s->settled < s->limit && s->held < s->limit - s->settled
-		       ? s->limit - s->settled - s->held
-		       : 0;
 }
 
 /* NULL: none of them is open. */
@@ -174,10 +213,15 @@ static struct slot *tightest(struct budget *b, const struct id *scopes, int n, i
 	return least;
 }
 
+static bool is_rated(const struct limits *l)
+{
+	return l->requests > 0 || l->tokens > 0 || l->in_flight > 0;
+}
+
 /* ---- what is offered ---- */
 
-bool budget_open(struct budget *b, const struct id *scope, const char *name, int64_t limit_nusd,
-	int64_t spent_nusd, int64_t now_ms, struct err *err)
+bool budget_open(struct budget *b, const struct id *scope, const char *name,
+	const struct limits *limits, int64_t now_ms, struct err *err)
 {
 	char *copy = name != NULL ? strdup(name) : NULL;
 	struct slot *s;
@@ -189,16 +233,18 @@ bool budget_open(struct budget *b, const struct id *scope, const char *name, int
 	ok = grow(b, err);
 	if (ok) {
 		s = probe(b->slots, b->n_slots, scope);
-		b->n += !s->used;
-		if (s->used)
-			free(s->name);
-		*s = (struct slot){.scope = *scope,
-			.used = true,
-			.name = copy,
-			.limit = limit_nusd,
-			.settled = spent_nusd,
-			.held = s->used ? s->held : 0};
-		s->month_ms = budget_month(now_ms, &s->next_ms);
+		if (!s->used) {
+			b->n++;
+			*s = (struct slot){.scope = *scope, .used = true, .level_ms = now_ms};
+			roll(s, now_ms);
+		}
+		free(s->name);
+		s->name = copy;
+		b->n_rated += (size_t)is_rated(limits) - (size_t)is_rated(&s->limits);
+		/* A bucket that is new, or grows, has its new part at once. */
+		s->requests += (limits->requests - s->limits.requests) * PARTS;
+		s->tokens += (limits->tokens - s->limits.tokens) * PARTS;
+		s->limits = *limits;
 	} else {
 		free(copy);
 	}
@@ -206,14 +252,15 @@ bool budget_open(struct budget *b, const struct id *scope, const char *name, int
 	return ok;
 }
 
-bool budget_open_scope(struct budget *b, const struct scope_row *r, int64_t spent_nusd,
-	int64_t now_ms, struct err *err)
+bool budget_open_scope(struct budget *b, const struct scope_row *r, int64_t now_ms, struct err *err)
 {
+	struct limits limits = r->limits;
 	char name[BUDGET_MAX_NAME];
 
+	for (int p = 0; p < PERIOD_COUNT && !r->enforce; p++)
+		limits.nusd[p] = 0;
 	snprintf(name, sizeof(name), "The %s \"%s\"", scope_kind_name(r->kind), r->name);
-	return budget_open(
-		b, &r->id, name, r->enforce ? r->limit_nusd : 0, spent_nusd, now_ms, err);
+	return budget_open(b, &r->id, name, &limits, now_ms, err);
 }
 
 /* Slots behind a hole are put again, so that they are still found. */
@@ -226,6 +273,7 @@ void budget_close(struct budget *b, const struct id *scope)
 	s = find(b, scope);
 	if (s != NULL) {
 		free(s->name);
+		b->n_rated -= is_rated(&s->limits);
 		s->used = false;
 		b->n--;
 		at = ((size_t)(s - b->slots) + 1) & (b->n_slots - 1);
@@ -240,27 +288,16 @@ void budget_close(struct budget *b, const struct id *scope)
 	pthread_mutex_unlock(&b->lock);
 }
 
-void budget_limit(struct budget *b, const struct id *scope, int64_t limit_nusd)
-{
-	struct slot *s;
-
-	pthread_mutex_lock(&b->lock);
-	s = find(b, scope);
-	if (s != NULL)
-		s->limit = limit_nusd;
-	pthread_mutex_unlock(&b->lock);
-}
-
 struct budget_state budget_look(struct budget *b, const struct id *scope, int64_t now_ms)
 {
-	struct budget_state state = {0};
+	struct budget_state state = {.limit = 0};
 	struct slot *s;
 
 	pthread_mutex_lock(&b->lock);
 	s = find(b, scope);
 	if (s != NULL) {
 		roll(s, now_ms);
-		state = state_of(s);
+		state = state_of(s, PERIOD_MONTH);
 	}
 	pthread_mutex_unlock(&b->lock);
 	return state;
@@ -269,13 +306,13 @@ struct budget_state budget_look(struct budget *b, const struct id *scope, int64_
 struct budget_state budget_tightest(
 	struct budget *b, const struct id *scopes, int n, int64_t now_ms)
 {
-	struct budget_state state = {0};
+	struct budget_state state = {.limit = 0};
 	struct slot *s;
 
 	pthread_mutex_lock(&b->lock);
 	s = tightest(b, scopes, n, now_ms);
 	if (s != NULL)
-		state = state_of(s);
+		state = state_of(s, tightest_period(s));
 	pthread_mutex_unlock(&b->lock);
 	return state;
 }
@@ -287,19 +324,24 @@ bool budget_hold(struct budget *b, const struct id *scopes, int n, int64_t amoun
 
 	*out = (struct budget_hold){.n = n, .amount = amount};
 	memcpy(out->scopes, scopes, (size_t)n * sizeof(*scopes));
-	*state = (struct budget_state){0};
+	*state = (struct budget_state){.limit = 0};
 	pthread_mutex_lock(&b->lock);
 	s = tightest(b, scopes, n, now_ms);
 	if (s != NULL) {
-		out->open = amount <= room_of(s) && (s->limit == 0 || s->settled <= s->limit);
-		out->month_ms = s->month_ms;
+		int period = tightest_period(s);
+
+		*state = state_of(s, period);
+		out->open = amount <= room_of(s) &&
+			    (state->limit == 0 || state->settled <= state->limit);
+		for (int p = 0; p < PERIOD_COUNT; p++)
+			out->from_ms[p] = s->span[p].from_ms;
 		for (int i = 0; i < n && out->open; i++) {
 			struct slot *each = find(b, &scopes[i]);
 
 			if (each != NULL)
 				each->held += amount;
 		}
-		*state = state_of(s);
+		state->held = s->held;
 	}
 	pthread_mutex_unlock(&b->lock);
 	return out->open;
@@ -317,13 +359,15 @@ void budget_settle(struct budget *b, struct budget_hold *hold, int64_t spent)
 		if (s == NULL)
 			continue;
 		s->held = s->held > hold->amount ? s->held - hold->amount : 0;
-		if (s->month_ms == hold->month_ms)
-			s->settled += spent;
+		for (int p = 0; p < PERIOD_COUNT; p++)
+			if (s->span[p].from_ms == hold->from_ms[p])
+				s->settled[p] += spent;
 	}
 	pthread_mutex_unlock(&b->lock);
 }
 
-void budget_spend(struct budget *b, const struct id *scopes, int n, int64_t amount, int64_t now_ms)
+static void spend(struct budget *b, unsigned periods, const struct id *scopes, int n,
+	int64_t amount, int64_t now_ms)
 {
 	pthread_mutex_lock(&b->lock);
 	for (int i = 0; i < n; i++) {
@@ -332,7 +376,139 @@ void budget_spend(struct budget *b, const struct id *scopes, int n, int64_t amou
 		if (s == NULL)
 			continue;
 		roll(s, now_ms);
-		s->settled += amount;
+		for (int p = 0; p < PERIOD_COUNT; p++)
+			if ((periods >> p & 1) != 0)
+				s->settled[p] += amount;
+	}
+	pthread_mutex_unlock(&b->lock);
+}
+
+void budget_spend(struct budget *b, const struct id *scopes, int n, int64_t amount, int64_t now_ms)
+{
+	spend(b, (1u << PERIOD_COUNT) - 1, scopes, n, amount, now_ms);
+}
+
+void budget_recall(struct budget *b, enum limit_period p, const struct id *scopes, int n,
+	int64_t amount, int64_t now_ms)
+{
+	spend(b, 1u << p, scopes, n, amount, now_ms);
+}
+
+/* ---- rates ---- */
+
+static int64_t fill(int64_t level, int64_t limit, int64_t ms)
+{
+	int64_t full = limit * PARTS;
+
+	if (limit == 0)
+		return 0;
+	/* A minute fills an empty one; what is owed can take longer. */
+	return level < full && ms < (full - level) / limit + 1 ? level + ms * limit : full;
+}
+
+static void refill(struct slot *s, int64_t now_ms)
+{
+	int64_t ms = now_ms > s->level_ms ? now_ms - s->level_ms : 0;
+
+	s->requests = fill(s->requests, s->limits.requests, ms);
+	s->tokens = fill(s->tokens, s->limits.tokens, ms);
+	s->level_ms = now_ms;
+}
+
+/* How long until `need` is there; 0: it is. More than fits waits for a full bucket. */
+static int64_t wait_for(int64_t level, int64_t limit, int64_t need)
+{
+	if (need > limit)
+		need = limit;
+	need = need * PARTS - level;
+	return limit == 0 || need <= 0 ? 0 : (need + limit - 1) / limit;
+}
+
+static bool refuse(struct budget_rates *out, const struct slot *s, enum budget_rate_kind kind,
+	int64_t limit, int64_t retry_ms)
+{
+	out->refused = kind;
+	out->limit = limit;
+	out->retry_ms = retry_ms;
+	snprintf(out->name, sizeof(out->name), "%s", s->name != NULL ? s->name : "");
+	return false;
+}
+
+static bool fits(const struct slot *s, int64_t tokens, struct budget_rates *out)
+{
+	const struct limits *l = &s->limits;
+	int64_t requests_ms = wait_for(s->requests, l->requests, 1);
+	int64_t tokens_ms = wait_for(s->tokens, l->tokens, tokens > 0 ? tokens : 1);
+
+	if (l->in_flight > 0 && s->in_flight >= l->in_flight)
+		return refuse(out, s, RATE_IN_FLIGHT, l->in_flight, 1000);
+	if (requests_ms > 0 && requests_ms >= tokens_ms)
+		return refuse(out, s, RATE_REQUESTS, l->requests, requests_ms);
+	return tokens_ms == 0 || refuse(out, s, RATE_TOKENS, l->tokens, tokens_ms);
+}
+
+/* The fuller one of two is not worth a word. */
+static void note(struct budget_rate *r, int64_t limit, int64_t level)
+{
+	int64_t left = level > 0 ? level / PARTS : 0;
+
+	if (limit > 0 && (r->limit == 0 || left < r->remaining))
+		*r = (struct budget_rate){limit, left, (limit * PARTS - level + limit - 1) / limit};
+}
+
+bool budget_admit(struct budget *b, const struct id *scopes, int n, int64_t tokens, int64_t now_ms,
+	struct budget_pass *out, struct budget_rates *rates)
+{
+	bool ok = true;
+
+	out->open = false;
+	*rates = (struct budget_rates){.retry_ms = 0};
+	if (atomic_load_explicit(&b->n_rated, memory_order_relaxed) == 0)
+		return true;
+	pthread_mutex_lock(&b->lock);
+	for (int i = 0; i < n && ok; i++) {
+		struct slot *s = find(b, &scopes[i]);
+
+		if (s == NULL || !is_rated(&s->limits))
+			continue;
+		refill(s, now_ms);
+		ok = fits(s, tokens, rates);
+	}
+	for (int i = 0; i < n; i++) {
+		struct slot *s = find(b, &scopes[i]);
+
+		if (s == NULL || !is_rated(&s->limits))
+			continue;
+		if (ok) {
+			s->in_flight++;
+			s->requests -= PARTS;
+			s->tokens -= tokens * PARTS;
+			out->scopes[out->open ? out->n : 0] = scopes[i];
+			out->n = out->open ? out->n + 1 : 1;
+			out->open = true;
+		}
+		note(&rates->requests, s->limits.requests, s->requests);
+		note(&rates->tokens, s->limits.tokens, s->tokens);
+	}
+	pthread_mutex_unlock(&b->lock);
+	out->tokens = tokens;
+	return ok;
+}
+
+void budget_leave(struct budget *b, struct budget_pass *pass, int64_t tokens, int64_t now_ms)
+{
+	if (!pass->open)
+		return;
+	pass->open = false;
+	pthread_mutex_lock(&b->lock);
+	for (int i = 0; i < pass->n; i++) {
+		struct slot *s = find(b, &pass->scopes[i]);
+
+		if (s == NULL)
+			continue;
+		refill(s, now_ms);
+		s->in_flight -= s->in_flight > 0;
+		s->tokens = fill(s->tokens + (pass->tokens - tokens) * PARTS, s->limits.tokens, 0);
 	}
 	pthread_mutex_unlock(&b->lock);
 }

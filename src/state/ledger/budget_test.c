@@ -19,23 +19,39 @@ static struct budget *fresh(int64_t limit, int64_t spent)
 	struct budget *b = budget_new(&err);
 
 	assert_non_null(b);
-	assert_true(budget_open(b, &one, NULL, limit, spent, NOV_23, &err));
+	assert_true(budget_open(b, &one, NULL, &(struct limits){.nusd = {limit}}, NOV_23, &err));
+	budget_recall(b, PERIOD_MONTH, &one, 1, spent, NOV_23);
 	return b;
 }
 
-static void months_are_calendar_months(void **state)
+static void set(struct budget *b, const struct id *scope, const char *name, struct limits l)
 {
-	int64_t next;
+	struct err err = {0};
 
-	assert_int_equal(budget_month(NOV_23, &next), NOV_1);
-	assert_int_equal(next, DEC_1);
-	assert_int_equal(budget_month(DEC_1 - 1, &next), NOV_1);
-	assert_int_equal(budget_month(DEC_1, &next), DEC_1);
-	assert_int_equal(next - DEC_1, 31ll * 86400000);
-	assert_int_equal(budget_month(0, &next), 0);
-	assert_int_equal(next, 31ll * 86400000);
-	budget_month(1709164800000, &next); /* 2024-02-29 */
-	assert_int_equal(next, 1709251200000);
+	assert_true(budget_open(b, scope, name, &l, NOV_23, &err));
+}
+
+static void assert_period(enum limit_period p, int64_t at, int64_t from, int64_t to)
+{
+	struct budget_span s = budget_period(p, at);
+
+	assert_int_equal(s.from_ms, from);
+	assert_int_equal(s.to_ms, to);
+}
+
+static void periods_are_those_of_the_calendar(void **state)
+{
+	const int64_t day = 86400000;
+
+	assert_period(PERIOD_MONTH, NOV_23, NOV_1, DEC_1);
+	assert_period(PERIOD_MONTH, DEC_1 - 1, NOV_1, DEC_1);
+	assert_period(PERIOD_MONTH, DEC_1, DEC_1, DEC_1 + 31 * day);
+	assert_period(PERIOD_MONTH, 0, 0, 31 * day);
+	assert_period(PERIOD_MONTH, 1709164800000, 1706745600000, 1709251200000); /* 2024-02-29 */
+	assert_period(PERIOD_WEEK, NOV_23, NOV_23, NOV_23 + 7 * day);             /* a Monday */
+	assert_period(PERIOD_WEEK, NOV_23 - 1, NOV_23 - 7 * day, NOV_23);
+	assert_period(PERIOD_WEEK, 0, -3 * day, 4 * day);
+	assert_period(PERIOD_DAY, NOV_23 + 5, NOV_23, NOV_23 + day);
 }
 
 static void what_is_held_cannot_be_held_twice(void **state)
@@ -74,10 +90,10 @@ static void without_a_limit_all_fits_and_counts(void **state)
 	budget_settle(b, &h, 7);
 	budget_spend(b, &one, 1, 3, NOV_23);
 	assert_int_equal(budget_look(b, &one, NOV_23).settled, 10);
-	budget_limit(b, &one, 10);
+	set(b, &one, NULL, (struct limits){.nusd = {10}});
 	assert_false(budget_hold(b, &one, 1, 1, NOV_23, &h, &s));
 	assert_true(budget_hold(b, &one, 1, 0, NOV_23, &h, &s));
-	budget_limit(b, &one, 5); /* below what is spent already */
+	set(b, &one, NULL, (struct limits){.nusd = {5}}); /* below what is spent already */
 	assert_false(budget_hold(b, &one, 1, 1, NOV_23, &h, &s));
 	assert_false(budget_hold(b, &two, 1, 1, NOV_23, &h, &s)); /* not open */
 	budget_free(b);
@@ -103,12 +119,11 @@ static void a_new_month_begins_with_nothing_spent(void **state)
 static void many_scopes_come_and_go(void **state)
 {
 	struct budget *b = fresh(0, 0);
-	struct err err = {0};
 
 	for (int i = 0; i < 5000; i++) {
 		struct id id = {{7, (uint8_t)(i >> 8), (uint8_t)i, [15] = (uint8_t)(i % 16)}};
 
-		assert_true(budget_open(b, &id, NULL, i + 1, i, NOV_23, &err));
+		set(b, &id, NULL, (struct limits){.nusd = {i + 1}});
 	}
 	for (int i = 0; i < 5000; i += 2) {
 		struct id id = {{7, (uint8_t)(i >> 8), (uint8_t)i, [15] = (uint8_t)(i % 16)}};
@@ -128,11 +143,11 @@ static void the_tightest_of_several_decides(void **state)
 {
 	const struct id both[] = {one, two, {{9}}}; /* the third is not open: it does not count */
 	struct budget *b = fresh(100, 0);
-	struct err err = {0};
 	struct budget_hold h, more;
 	struct budget_state s;
 
-	assert_true(budget_open(b, &two, "Group \"x\"", 50, 20, NOV_23, &err));
+	set(b, &two, "Group \"x\"", (struct limits){.nusd = {50}});
+	budget_recall(b, PERIOD_MONTH, &two, 1, 20, NOV_23);
 	s = budget_tightest(b, both, 3, NOV_23);
 	assert_string_equal(s.name, "Group \"x\"");
 	assert_int_equal(s.limit, 50);
@@ -149,12 +164,99 @@ static void the_tightest_of_several_decides(void **state)
 	budget_spend(b, both, 3, 3, NOV_23);
 	assert_int_equal(budget_look(b, &one, NOV_23).settled, 28);
 	assert_int_equal(budget_look(b, &two, NOV_23).settled, 48);
-	budget_limit(b, &two, 0);
+	set(b, &two, NULL, (struct limits){.requests = 0});
 	assert_int_equal(budget_tightest(b, both, 3, NOV_23).limit, 100);
-	budget_limit(b, &one, 0);
+	set(b, &one, NULL, (struct limits){.requests = 0});
 	assert_int_equal(budget_tightest(b, both, 3, NOV_23).limit, 0);
 	assert_int_equal(budget_tightest(b, both + 2, 1, NOV_23).limit, 0);
 	budget_close(b, &two);
+	budget_free(b);
+}
+
+static void each_period_has_its_limit(void **state)
+{
+	struct budget *b = fresh(0, 0);
+	struct budget_hold h, more;
+	struct budget_state s;
+	const int64_t day = 86400000;
+
+	set(b, &one, NULL, (struct limits){.nusd = {100, 50, 20}});
+	assert_true(budget_hold(b, &one, 1, 20, NOV_23, &h, &s));
+	assert_int_equal(s.period, PERIOD_DAY);
+	assert_false(budget_hold(b, &one, 1, 1, NOV_23, &more, &s));
+	assert_int_equal(s.resets_ms, NOV_23 + day);
+	budget_settle(b, &h, 20);
+	budget_spend(b, &one, 1, 20, NOV_23 + day);
+	s = budget_tightest(b, &one, 1, NOV_23 + 2 * day);
+	assert_int_equal(s.period, PERIOD_WEEK); /* 10 are left of it, 20 of the day */
+	assert_int_equal(s.settled, 40);
+	assert_int_equal(s.resets_ms, NOV_23 + 7 * day);
+	assert_int_equal(budget_look(b, &one, NOV_23 + 2 * day).settled, 40);
+	assert_false(budget_hold(b, &one, 1, 11, NOV_23 + 2 * day, &h, &s));
+	assert_true(budget_hold(b, &one, 1, 10, NOV_23 + 2 * day, &h, &s));
+	budget_settle(b, &h, 10);
+	assert_true(budget_hold(b, &one, 1, 20, NOV_23 + 7 * day, &h, &s));
+	assert_string_equal(limit_period_name(s.period), "daily");
+	budget_free(b);
+}
+
+static void rates_fill_steadily(void **state)
+{
+	struct budget *b = fresh(0, 0);
+	struct budget_rates r;
+	struct budget_pass p;
+
+	assert_true(budget_admit(b, &one, 1, 1000, NOV_23, &p, &r));
+	assert_false(p.open); /* nothing to give back */
+	assert_int_equal(r.requests.limit, 0);
+	set(b, &one, "The group \"g\"", (struct limits){.requests = 6, .tokens = 600});
+	for (int i = 0; i < 6; i++)
+		assert_true(budget_admit(b, &one, 1, 10, NOV_23, &p, &r));
+	assert_int_equal(r.requests.remaining, 0);
+	assert_int_equal(r.requests.reset_ms, 60000);
+	assert_int_equal(r.tokens.remaining, 540);
+	assert_false(budget_admit(b, &one, 1, 10, NOV_23, &p, &r));
+	assert_int_equal(r.refused, RATE_REQUESTS);
+	assert_int_equal(r.retry_ms, 10000);
+	assert_int_equal(r.limit, 6);
+	assert_string_equal(r.name, "The group \"g\"");
+	assert_false(budget_admit(b, &one, 1, 10, NOV_23 + 9999, &p, &r));
+	assert_true(budget_admit(b, &one, 1, 10, NOV_23 + 10000, &p, &r));
+	budget_leave(b, &p, 800, NOV_23 + 10000); /* it was more than a minute has */
+	budget_leave(b, &p, 800, NOV_23 + 10000); /* once */
+	assert_false(budget_admit(b, &one, 1, 1, NOV_23 + 20000, &p, &r));
+	assert_int_equal(r.refused, RATE_TOKENS);
+	assert_true(budget_admit(b, &one, 1, 1, NOV_23 + 20000 + r.retry_ms, &p, &r));
+	/* After an hour it is full, and no fuller; one that asks for more than that may. */
+	assert_true(budget_admit(b, &one, 1, 5000, NOV_23 + 3600000, &p, &r));
+	assert_int_equal(r.requests.remaining, 5);
+	assert_int_equal(r.tokens.remaining, 0);
+	assert_false(budget_admit(b, &one, 1, 1, NOV_23 + 3600000 + 60000, &p, &r));
+	budget_close(b, &one);
+	budget_free(b);
+}
+
+static void so_many_run_at_once(void **state)
+{
+	const struct id both[] = {one, two};
+	struct budget *b = fresh(0, 0);
+	struct budget_pass p[4];
+	struct budget_rates r;
+
+	set(b, &one, NULL, (struct limits){.in_flight = 3});
+	set(b, &two, NULL, (struct limits){.in_flight = 2, .requests = 100});
+	assert_true(budget_admit(b, both, 2, 1, NOV_23, &p[0], &r));
+	assert_true(budget_admit(b, both, 2, 1, NOV_23, &p[1], &r));
+	assert_false(budget_admit(b, both, 2, 1, NOV_23, &p[2], &r));
+	assert_int_equal(r.refused, RATE_IN_FLIGHT);
+	assert_int_equal(r.limit, 2);
+	assert_true(budget_admit(b, both, 1, 1, NOV_23, &p[2], &r)); /* nothing was taken of it */
+	assert_false(budget_admit(b, both, 1, 1, NOV_23, &p[3], &r));
+	budget_leave(b, &p[0], 1, NOV_23);
+	assert_true(budget_admit(b, both, 2, 1, NOV_23, &p[3], &r));
+	for (int i = 1; i < 4; i++)
+		budget_leave(b, &p[i], 1, NOV_23);
+	assert_true(budget_admit(b, both, 2, 1, NOV_23, &p[0], &r));
 	budget_free(b);
 }
 
@@ -209,12 +311,15 @@ static void exactly_so_many_are_admitted(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(months_are_calendar_months),
+		cmocka_unit_test(periods_are_those_of_the_calendar),
 		cmocka_unit_test(what_is_held_cannot_be_held_twice),
 		cmocka_unit_test(without_a_limit_all_fits_and_counts),
 		cmocka_unit_test(a_new_month_begins_with_nothing_spent),
 		cmocka_unit_test(many_scopes_come_and_go),
 		cmocka_unit_test(the_tightest_of_several_decides),
+		cmocka_unit_test(each_period_has_its_limit),
+		cmocka_unit_test(rates_fill_steadily),
+		cmocka_unit_test(so_many_run_at_once),
 		cmocka_unit_test(exactly_so_many_are_admitted),
 	};
 

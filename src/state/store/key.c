@@ -20,49 +20,47 @@ bool permission_read(struct span text, enum permission *out)
 	return false;
 }
 
-bool key_insert(struct store *s, const struct key_row *k, struct err *err)
+static bool put(struct store *s, const char *sql, const struct key_row *k, struct err *err)
 {
+	const struct limits *l = &k->limits;
 	const struct db_value v[] = {db_blob(span_from(k->id.bytes, sizeof(k->id.bytes))),
 		db_text(span_of(k->public_id)), db_blob(span_from(k->sha256, sizeof(k->sha256))),
 		db_text(span_of(k->name)), db_int(k->manage), db_int(k->completions),
 		db_int(k->created_ms), db_int(k->expires_ms), db_int(k->drop),
-		db_int(k->limit_nusd), db_text(span_of(k->labels[0] != '\0' ? k->labels : "{}")),
-		db_id(&k->owners.user_id), db_id(&k->owners.group_id), db_id(&k->owners.project_id),
-		db_id(&k->account_id), db_id(&k->access_id)};
+		db_int(l->nusd[PERIOD_MONTH]),
+		db_text(span_of(k->labels[0] != '\0' ? k->labels : "{}")),
+		db_int(l->nusd[PERIOD_WEEK]), db_int(l->nusd[PERIOD_DAY]), db_int(l->requests),
+		db_int(l->tokens), db_int(l->in_flight), db_id(&k->owners.user_id),
+		db_id(&k->owners.group_id), db_id(&k->owners.project_id), db_id(&k->account_id),
+		db_id(&k->access_id)};
 	struct err why = {0};
 
-	if (db_run(s->db,
-		    "INSERT INTO key VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, "
-		    "?13, ?14, ?15, ?16)",
-		    v, 16, NULL, NULL, &why))
+	if (db_run(s->db, sql, v, sizeof(v) / sizeof(v[0]), NULL, NULL, &why))
 		return true;
 	if (why.code == ERR_CONFLICT)
 		return err_set(err, ERR_CONFLICT, "there is a key named \"%s\" already", k->name);
 	return err_set(err, why.code, "%s", why.text);
 }
 
+#define COLUMNS                                                                                    \
+	"id, public_id, sha256, name, manage, completions, created_ms, expires_ms, drop_params, "  \
+	"monthly_limit_nusd, labels, weekly_limit_nusd, daily_limit_nusd, requests_per_minute, "   \
+	"tokens_per_minute, in_flight, user_id, group_id, project_id, account_id, access_id"
+#define VALUES                                                                                     \
+	"?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, "   \
+	"?20, ?21"
+
+bool key_insert(struct store *s, const struct key_row *k, struct err *err)
+{
+	return put(s, "INSERT INTO key (" COLUMNS ") VALUES (" VALUES ")", k, err);
+}
+
 bool key_update(struct store *s, const struct key_row *k, bool *existed, struct err *err)
 {
-	const struct db_value v[] = {db_blob(span_from(k->id.bytes, sizeof(k->id.bytes))),
-		db_text(span_of(k->name)), db_int(k->manage), db_int(k->completions),
-		db_int(k->expires_ms), db_int(k->drop), db_int(k->limit_nusd),
-		db_text(span_of(k->labels[0] != '\0' ? k->labels : "{}")),
-		db_id(&k->owners.user_id), db_id(&k->owners.group_id), db_id(&k->owners.project_id),
-		db_id(&k->account_id), db_id(&k->access_id)};
-	struct err why = {0};
-
-	if (db_run(s->db,
-		    "UPDATE key SET name = ?2, manage = ?3, completions = ?4, expires_ms = ?5, "
-		    "drop_params = ?6, monthly_limit_nusd = ?7, labels = ?8, user_id = ?9, "
-		    "group_id = ?10, project_id = ?11, account_id = ?12, access_id = ?13 "
-		    "WHERE id = ?1",
-		    v, 13, NULL, NULL, &why)) {
-		*existed = db_changes(s->db) > 0;
-		return true;
-	}
-	if (why.code == ERR_CONFLICT)
-		return err_set(err, ERR_CONFLICT, "there is a key named \"%s\" already", k->name);
-	return err_set(err, why.code, "%s", why.text);
+	if (!put(s, "UPDATE key SET (" COLUMNS ") = (" VALUES ") WHERE id = ?1", k, err))
+		return false;
+	*existed = db_changes(s->db) > 0;
+	return true;
 }
 
 bool key_delete(struct store *s, const struct id *id, bool *existed, struct err *err)
@@ -104,9 +102,9 @@ static bool on_key(void *user, const struct db_row *r)
 		     completions < PERMISSION_NONE || completions > PERMISSION_WRITE ||
 		     drop < LLM_DROP_UNSET || drop > LLM_DROP_NONE || db_get_int(r, 9) < 0 ||
 		     !row_text(k.labels, sizeof(k.labels), db_get_text(r, 10)) ||
-		     !row_id(r, 11, &k.owners.user_id) || !row_id(r, 12, &k.owners.group_id) ||
-		     !row_id(r, 13, &k.owners.project_id) || !row_id(r, 14, &k.account_id) ||
-		     !row_id(r, 15, &k.access_id);
+		     !row_id(r, 16, &k.owners.user_id) || !row_id(r, 17, &k.owners.group_id) ||
+		     !row_id(r, 18, &k.owners.project_id) || !row_id(r, 19, &k.account_id) ||
+		     !row_id(r, 20, &k.access_id);
 	if (e->damaged)
 		return false;
 	k.manage = (enum permission)manage;
@@ -114,13 +112,10 @@ static bool on_key(void *user, const struct db_row *r)
 	k.created_ms = db_get_int(r, 6);
 	k.expires_ms = db_get_int(r, 7);
 	k.drop = (enum llm_drop)drop;
-	k.limit_nusd = db_get_int(r, 9);
+	k.limits.nusd[PERIOD_MONTH] = db_get_int(r, 9);
+	row_limits(r, 11, &k.limits);
 	return e->each(e->user, &k);
 }
-
-#define COLUMNS                                                                                    \
-	"id, public_id, sha256, name, manage, completions, created_ms, expires_ms, drop_params, "  \
-	"monthly_limit_nusd, labels, user_id, group_id, project_id, account_id, access_id"
 
 struct found_key {
 	struct key_row *out;

@@ -29,6 +29,16 @@ static inline bool row_id(const struct db_row *r, int column, struct id *out)
 	return s.n == 0 || s.n == sizeof(out->bytes);
 }
 
+/* All but the month's, in five columns. */
+static inline void row_limits(const struct db_row *r, int column, struct limits *out)
+{
+	out->nusd[PERIOD_WEEK] = db_get_int(r, column);
+	out->nusd[PERIOD_DAY] = db_get_int(r, column + 1);
+	out->requests = db_get_int(r, column + 2);
+	out->tokens = db_get_int(r, column + 3);
+	out->in_flight = db_get_int(r, column + 4);
+}
+
 /* With its NUL; false: it does not fit. */
 static inline bool row_text(char *to, size_t room, struct span from)
 {

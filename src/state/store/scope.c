@@ -10,6 +10,13 @@ static const char *const kind_names[SCOPE_END] = {[SCOPE_ORG] = "organization",
 	[SCOPE_ACCOUNT] = "service account"};
 static const char *const role_names[ROLE_COUNT] = {"member", "admin"};
 
+static const char *const period_names[PERIOD_COUNT] = {"monthly", "weekly", "daily"};
+
+const char *limit_period_name(enum limit_period p)
+{
+	return period_names[p];
+}
+
 const char *scope_kind_name(enum scope_kind k)
 {
 	return kind_names[k];
@@ -24,7 +31,10 @@ static bool put(struct store *s, const char *sql, const struct scope_row *r, str
 {
 	const struct db_value v[] = {db_id(&r->id), db_int(r->kind), db_text(span_of(r->name)),
 		db_text(span_of(r->title)), db_int(r->role), db_int(r->enforce),
-		db_int(r->limit_nusd), db_id(&r->access_id), db_int(r->created_ms)};
+		db_int(r->limits.nusd[PERIOD_MONTH]), db_int(r->limits.nusd[PERIOD_WEEK]),
+		db_int(r->limits.nusd[PERIOD_DAY]), db_int(r->limits.requests),
+		db_int(r->limits.tokens), db_int(r->limits.in_flight), db_id(&r->access_id),
+		db_int(r->created_ms)};
 	struct err why = {0};
 
 	if (db_run(s->db, sql, v, sizeof(v) / sizeof(v[0]), NULL, NULL, &why))
@@ -37,14 +47,19 @@ static bool put(struct store *s, const char *sql, const struct scope_row *r, str
 
 bool scope_insert(struct store *s, const struct scope_row *r, struct err *err)
 {
-	return put(s, "INSERT INTO scope VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)", r, err);
+	return put(s,
+		"INSERT INTO scope VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, "
+		"?13, ?14)",
+		r, err);
 }
 
 bool scope_update(struct store *s, const struct scope_row *r, struct err *err)
 {
 	return put(s,
 		"UPDATE scope SET name = ?3, title = ?4, role = ?5, enforce = ?6, "
-		"monthly_limit_nusd = ?7, access_id = ?8, created_ms = ?9 "
+		"monthly_limit_nusd = ?7, weekly_limit_nusd = ?8, daily_limit_nusd = ?9, "
+		"requests_per_minute = ?10, tokens_per_minute = ?11, in_flight = ?12, "
+		"access_id = ?13, created_ms = ?14 "
 		"WHERE id = ?1 AND kind = ?2",
 		r, err);
 }
@@ -70,17 +85,21 @@ static bool on_scope(void *user, const struct db_row *r)
 	struct scope_row row = {.kind = (enum scope_kind)db_get_int(r, 1),
 		.role = (enum user_role)db_get_int(r, 4),
 		.enforce = db_get_int(r, 5) != 0,
-		.limit_nusd = db_get_int(r, 6),
-		.created_ms = db_get_int(r, 8)};
+		.created_ms = db_get_int(r, 13)};
 
 	e->damaged = !row_id(r, 0, &row.id) || row.kind < SCOPE_ORG || row.kind >= SCOPE_END ||
 		     !row_text(row.name, sizeof(row.name), db_get_text(r, 2)) ||
 		     !row_text(row.title, sizeof(row.title), db_get_text(r, 3)) ||
-		     row.role >= ROLE_COUNT || row.limit_nusd < 0 || !row_id(r, 7, &row.access_id);
+		     row.role >= ROLE_COUNT || !row_id(r, 12, &row.access_id);
+	row.limits.nusd[PERIOD_MONTH] = db_get_int(r, 6);
+	row_limits(r, 7, &row.limits);
 	return !e->damaged && e->each(e->user, &row);
 }
 
-#define COLUMNS "id, kind, name, title, role, enforce, monthly_limit_nusd, access_id, created_ms"
+#define COLUMNS                                                                                    \
+	"id, kind, name, title, role, enforce, monthly_limit_nusd, weekly_limit_nusd, "            \
+	"daily_limit_nusd, requests_per_minute, tokens_per_minute, in_flight, access_id, "         \
+	"created_ms"
 
 static bool select_scopes(struct store *s, const char *sql, const struct db_value *v, int n,
 	struct each_scope *e, struct err *err)

@@ -43,6 +43,15 @@ bool permission_read(struct span text, enum permission *out);
 
 #define KEY_MAX_LABELS 2048
 
+/* What a key or a scope may: 0 is no limit. Periods begin in UTC, weeks on Monday. */
+enum limit_period { PERIOD_MONTH, PERIOD_WEEK, PERIOD_DAY, PERIOD_COUNT };
+struct limits {
+	int64_t nusd[PERIOD_COUNT];
+	int64_t requests, tokens; /* a minute */
+	int64_t in_flight;        /* requests at once */
+};
+const char *limit_period_name(enum limit_period p); /* "monthly" */
+
 /* Whose a key is; all zero (id_is_none): nobody's. */
 struct key_owners {
 	struct id user_id, group_id, project_id;
@@ -57,7 +66,7 @@ struct key_row {
 	enum permission manage, completions;
 	int64_t created_ms, expires_ms; /* 0: does not expire */
 	enum llm_drop drop;             /* UNSET: as configured */
-	int64_t limit_nusd;             /* of a calendar month (UTC); 0: none */
+	struct limits limits;
 	struct key_owners owners;
 	struct id account_id;            /* the service account that owns it */
 	struct id access_id;             /* its own access list */
@@ -66,7 +75,7 @@ struct key_row {
 
 bool key_insert(
 	struct store *s, const struct key_row *k, struct err *err); /* same name: ERR_CONFLICT */
-/* All but id, public id and digest. *existed false: there is no such key. */
+/* *existed false: there is no such key. */
 bool key_update(struct store *s, const struct key_row *k, bool *existed, struct err *err);
 bool key_delete(struct store *s, const struct id *id, bool *existed, struct err *err);
 bool key_find(
@@ -99,8 +108,8 @@ struct scope_row {
 	char name[129];  /* unique in its kind; of a user: the e-mail address */
 	char title[129]; /* a user's name */
 	enum user_role role;
-	bool enforce;        /* false: the limit is shown, not held */
-	int64_t limit_nusd;  /* of a calendar month (UTC); 0: none */
+	bool enforce; /* false: the limit is shown, not held */
+	struct limits limits;
 	struct id access_id; /* of groups and the organisation */
 	int64_t created_ms;
 };

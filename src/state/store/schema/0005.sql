@@ -8,11 +8,16 @@ CREATE TABLE scope (
 	role INTEGER NOT NULL,
 	enforce INTEGER NOT NULL,
 	monthly_limit_nusd INTEGER NOT NULL,
+	weekly_limit_nusd INTEGER NOT NULL,
+	daily_limit_nusd INTEGER NOT NULL,
+	requests_per_minute INTEGER NOT NULL,
+	tokens_per_minute INTEGER NOT NULL,
+	in_flight INTEGER NOT NULL,
 	access_id BLOB,
 	created_ms INTEGER NOT NULL,
 	UNIQUE (kind, name)
 );
-INSERT INTO scope VALUES (x'00000000000070008000000000000001', 1, 'My organization', '', 0, 1, 0, NULL, 0);
+INSERT INTO scope VALUES (x'00000000000070008000000000000001', 1, 'My organization', '', 0, 1, 0, 0, 0, 0, 0, 0, NULL, 0);
 
 CREATE TABLE group_member (
 	group_id BLOB NOT NULL,
@@ -32,6 +37,12 @@ CREATE TABLE access_list (
 	created_ms INTEGER NOT NULL
 );
 
+-- Beside the month's: limits of money by week and day, of requests and tokens a minute, of requests at once.
+ALTER TABLE key ADD COLUMN weekly_limit_nusd INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE key ADD COLUMN daily_limit_nusd INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE key ADD COLUMN requests_per_minute INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE key ADD COLUMN tokens_per_minute INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE key ADD COLUMN in_flight INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE key ADD COLUMN user_id BLOB;
 ALTER TABLE key ADD COLUMN group_id BLOB;
 ALTER TABLE key ADD COLUMN project_id BLOB;
