@@ -28,6 +28,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BINARY = os.environ.get("SLUICE_BIN", os.path.join(ROOT, "build", "sluice"))
@@ -51,6 +52,7 @@ class Bench:
         self.home, self.quick = home, quick
         self.children = []
         self.rows = []
+        self.limited = None
         self.missed = []
 
     # ---- processes ----
@@ -98,7 +100,7 @@ class Bench:
                   "providers": {"sim": {"type": "sim", "base_url": f"http://127.0.0.1:{self.sim_port}", "api_key": "x"},
                                 "count": {"type": "compatible", "base_url": f"http://127.0.0.1:{self.sim_port}/v1", "api_key": "x"},
                                 "claude": {"type": "anthropic", "base_url": f"http://127.0.0.1:{self.sim_port}", "api_key": "x"}},
-                  "models": {f"{p}/{m}": {"context_window": 200000, "input_price": "1", "output_price": "2"}
+                  "models": {f"{p}/{m}": {"context_window": 200000, "max_output": 4096, "input_price": "1", "output_price": "2"}
                              for p in ("sim", "claude") for m in (self.plain_model, self.stream_model, self.slow_model)}}
         path = data + ".yaml"
         with open(path, "w", encoding="utf-8") as f:
@@ -237,13 +239,35 @@ http {{
             child, port, key = self.nginx, self.nginx_port, None
             path = ("/stream" if stream else "") + "/v1/chat/completions"
         else:
-            child, port, key, path, model = self.sluice, self.sluice_port, self.key, "/v1/chat/completions", f"{side}/{model}"
+            key, provider = (self.limited_key(), "sim") if side == "limited" else (self.key, side)
+            child, port, path, model = self.sluice, self.sluice_port, "/v1/chat/completions", f"{provider}/{model}"
         before = self.cpu_us(child)
         result = self.load(port, model, stream, path, connections, seconds, key=key, more=more, prompt_bytes=prompt_bytes)
         return (self.cpu_us(child) - before) / result[unit], result[unit] / result["seconds"]
 
+    def limited_key(self):
+        """A key of a user, a group and a project, with limits of every kind for all of them (one of the organisation would hold for
+        the other key, too); none is reached."""
+        if self.limited is None:
+            config = os.path.join(self.home, "sluice.yaml")
+            manager = subprocess.run([BINARY, "keys", "create", "--name", "manager", "--manage", "write", "--secret-only", "-c", config],
+                                     capture_output=True, text=True, check=True).stdout.strip()
+            limits = {"monthly_limit": 1000000, "weekly_limit": 1000000, "daily_limit": 1000000, "requests_per_minute": 10**9,
+                      "tokens_per_minute": 10**11, "max_in_flight": 10**6}
+
+            def manage(method, path, body):
+                asked = urllib.request.Request(f"http://127.0.0.1:{self.sluice_port}/v1/manage/{path}", json.dumps(body).encode(), method=method,
+                                               headers={"Authorization": f"Bearer {manager}", "Content-Type": "application/json"})
+                with urllib.request.urlopen(asked, timeout=10) as answer:
+                    return json.load(answer)
+            owners = {"user_id": manage("POST", "org/member", dict(limits, email="bench@example.org"))["id"],
+                      "group_id": manage("POST", "group", dict(limits, name="bench", budget_mode="enforce"))["id"],
+                      "project_id": manage("POST", "project", dict(limits, name="bench"))["id"]}
+            self.limited = manage("POST", "apikey", dict(limits, name="limited", **owners))["api_key"]
+        return self.limited
+
     def compare_cpu(self, what, stream, rounds, seconds, ours="sim", theirs="nginx", target=1.0, connections=64, prompt_bytes=1900):
-        """Two sides in turn. "sim" passes on, "claude" translates."""
+        """Two sides in turn. "sim" passes on, "claude" translates, "limited" passes on under every limit there is."""
         got = {side: [] for side in (theirs, ours)}
         for turn in range(rounds + 1):
             for side, found in got.items():
@@ -366,6 +390,7 @@ http {{
         self.compare_cpu("event of a translated stream, against pass mode", True, rounds, seconds, "claude", "sim", 1.6)
         self.compare_cpu("300 KB request", False, rounds, seconds, target=1.5, connections=16, prompt_bytes=300000)
         self.compare_cpu("300 KB request translated, against pass mode", False, rounds, seconds, "claude", "sim", None, 16, 300000)
+        self.compare_cpu("2 KB request under all limits, against none", False, rounds, seconds, "limited", "sim", 1.1)
         self.count_tokens(rounds, 0.5)
         self.compare_latency(rounds, 1 if self.quick else 2)
         self.memory(*((2000, 1000) if self.quick else (10000, 5000)))
