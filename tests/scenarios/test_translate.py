@@ -11,6 +11,7 @@ import pytest
 import requests
 
 import kit
+import upstream
 
 PROMPT = "What is the weather in Rome, and who asked?"
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}, "days": {"type": "integer"}},
@@ -544,3 +545,28 @@ def test_bedrock_names_its_errors_in_a_field(world, name, status):
     """Bedrock tells a quota with status 400 and names it in a header field: it is a rate limit for the client."""
     answer, _ = world.ask("chat", "bedrock", f"status=400+error_type={name}")
     assert answer.status_code == status, answer.text
+
+
+def test_probabilities_of_tokens_are_carried_over(make_gateway):
+    """Chat to Gemini and Responses to Chat: asked for, and shown where the client looks for them."""
+    gemini = upstream.Upstream(lambda path, body, fields: (200, "application/json", json.dumps(
+        {"candidates": [{"content": {"role": "model", "parts": [{"text": "Hey"}]}, "finishReason": "STOP",
+                         "logprobsResult": {"chosenCandidates": [{"token": "Hey", "logProbability": -0.5}], "topCandidates": [
+                             {"candidates": [{"token": "Hey", "logProbability": -0.5}]}]}}],
+         "usageMetadata": {"promptTokenCount": 3, "candidatesTokenCount": 1, "totalTokenCount": 4}}).encode()))
+    chat = upstream.Upstream(lambda path, body, fields: (200, "application/json", json.dumps(
+        {"id": "c1", "object": "chat.completion", "created": 1, "model": "m", "choices": [
+            {"index": 0, "message": {"role": "assistant", "content": "Hey"}, "finish_reason": "stop",
+             "logprobs": {"content": [{"token": "Hey", "logprob": -0.5, "bytes": None, "top_logprobs": []}], "refusal": None}}],
+         "usage": {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4}}).encode()))
+    gateway = make_gateway({"providers": {"g": {"type": "google", "base_url": gemini.url + "/v1beta", "api_key": "x"},
+                                          "c": {"type": "compatible", "base_url": chat.url + "/v1", "api_key": "x"}}})
+    found = gateway.post("/v1/chat/completions", kit.chat("g/m", logprobs=True, top_logprobs=2)).json()["choices"][0]["logprobs"]["content"]
+    assert json.loads(gemini.asked[-1][1])["generationConfig"] == {"responseLogprobs": True, "logprobs": 2}
+    assert found == [{"token": "Hey", "logprob": -0.5, "bytes": [72, 101, 121], "top_logprobs": [{"token": "Hey", "logprob": -0.5, "bytes": [72, 101, 121]}]}]
+    answer = gateway.post("/v1/responses", {"model": "c/m", "input": "hi", "top_logprobs": 1}).json()
+    sent = json.loads(chat.asked[-1][1])
+    assert sent["logprobs"] is True and sent["top_logprobs"] == 1
+    assert answer["output"][0]["content"][0]["logprobs"][0]["token"] == "Hey"
+    gemini.stop()
+    chat.stop()

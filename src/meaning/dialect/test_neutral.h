@@ -308,8 +308,8 @@ static inline void neutral_put_citation(struct buf *b, const struct llm_citation
 
 static inline bool neutral_log_add(void *user, const struct llm_event *ev)
 {
-	static const char *const kinds[] = {"start", "block", "delta", "state", "citation", "end",
-		"usage", "stop", "done", "ping"};
+	static const char *const kinds[] = {"start", "block", "delta", "state", "citation",
+		"logprobs", "end", "usage", "stop", "done", "ping"};
 	static const char *const stops[] = {
 		"end", "sequence", "length", "context", "tool", "filter", "pause"};
 	struct buf *b = &((struct neutral_log *)user)->b;

@@ -5,9 +5,9 @@
  *
  * The order is a promise that flow.c keeps, whatever the provider sends: START once; then blocks
  * one after the other, each BLOCK, DELTA..., BLOCK_END, with indices 0, 1, 2 ... and never two open
- * (a STATE or CITATION belongs to the open block); USAGE any number of times, the last one counts;
- * STOP once, after the last block; END once and last. A complete answer (not streamed) is the same
- * events in one go. Spans are valid during the call.
+ * (a STATE, CITATION or LOGPROBS belongs to the open block); USAGE any number of times, the last
+ * one counts; STOP once, after the last block; END once and last. A complete answer (not streamed)
+ * is the same events in one go. Spans are valid during the call.
  */
 #include "meaning/llm/request.h"
 #include "meaning/llm/usage.h"
@@ -18,6 +18,7 @@ enum llm_event_kind {
 	LLM_EVENT_DELTA,
 	LLM_EVENT_STATE,
 	LLM_EVENT_CITATION,
+	LLM_EVENT_LOGPROBS, /* of the text of the open block so far */
 	LLM_EVENT_BLOCK_END,
 	LLM_EVENT_USAGE,
 	LLM_EVENT_STOP,
@@ -52,7 +53,11 @@ struct llm_event {
 	const struct llm_media *media;
 	const struct llm_state *state;       /* STATE */
 	const struct llm_citation *citation; /* CITATION */
-	yyjson_val *native;                  /* BLOCK of NATIVE, BLOCK_END of SEARCH: its results */
+	/*
+	 * BLOCK of NATIVE, BLOCK_END of SEARCH: its results. LOGPROBS: a list of {token, logprob,
+	 * bytes, top_logprobs}, as OpenAI's APIs have it.
+	 */
+	yyjson_val *native;
 	enum llm_op native_op;
 
 	const struct llm_usage *usage; /* USAGE */

@@ -423,6 +423,19 @@ bool flow_citation(struct flow *f, const struct llm_citation *c)
 	return emit(f, &ev);
 }
 
+bool flow_logprobs(struct flow *f, yyjson_val *entries)
+{
+	struct llm_event ev = {.kind = LLM_EVENT_LOGPROBS,
+		.index = f->block.index,
+		.block = LLM_BLOCK_TEXT,
+		.native = entries};
+
+	if (f->request->logprobs != LLM_YES || !f->open || f->block.block != LLM_BLOCK_TEXT ||
+		yyjson_arr_size(entries) == 0)
+		return true;
+	return emit(f, &ev);
+}
+
 bool flow_media(struct flow *f, const struct llm_media *m)
 {
 	struct llm_event block = {.block = LLM_BLOCK_MEDIA, .media = m};

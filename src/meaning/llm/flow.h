@@ -62,6 +62,8 @@ bool flow_state(struct flow *f, const struct llm_state *s, bool own);
 bool flow_redacted(struct flow *f, const struct llm_state *s);
 bool flow_citation(
 	struct flow *f, const struct llm_citation *c); /* of the open, or an empty, text block */
+/* Of what flow_text said last; ignored where nobody asked, or no text is open. */
+bool flow_logprobs(struct flow *f, yyjson_val *entries);
 bool flow_media(struct flow *f, const struct llm_media *m); /* a whole block */
 bool flow_native(
 	struct flow *f, enum llm_op op, yyjson_val *v); /* a whole block; no object: nothing */

@@ -26,6 +26,8 @@ static bool note(void *user, const struct llm_event *ev)
 		return buf_printf(b, "state(%.*s) ", SPAN_ARG(ev->state->data));
 	case LLM_EVENT_CITATION:
 		return buf_printf(b, "cite(%.*s) ", SPAN_ARG(ev->citation->url));
+	case LLM_EVENT_LOGPROBS:
+		return buf_printf(b, "logprobs(%zu) ", yyjson_arr_size(ev->native));
 	case LLM_EVENT_BLOCK_END:
 		return buf_append_cstr(b, "] ");
 	case LLM_EVENT_USAGE:

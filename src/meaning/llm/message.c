@@ -8,8 +8,10 @@ void message_init(struct llm_message *m, struct arena *a, size_t max_bytes)
 
 void message_done(struct llm_message *m)
 {
-	for (struct llm_part *p = m->parts; p != NULL; p = p->next)
+	for (struct llm_part *p = m->parts; p != NULL; p = p->next) {
 		buf_done(&p->text);
+		buf_done(&p->logprobs);
+	}
 	m->parts = m->last = NULL;
 }
 
@@ -57,6 +59,7 @@ static bool add_part(struct llm_message *m, const struct llm_event *ev)
 	p->kind = ev->block;
 	p->index = ev->index;
 	buf_init(&p->text, m->max_bytes);
+	buf_init(&p->logprobs, m->max_bytes);
 	p->id = arena_copy(m->arena, ev->call_id);
 	p->name = arena_copy(m->arena, ev->name);
 	p->custom = ev->custom;
@@ -112,6 +115,22 @@ static bool add_citation(struct llm_message *m, const struct llm_citation *from)
 	return !m->arena->failed;
 }
 
+static bool add_logprobs(struct llm_message *m, yyjson_val *entries)
+{
+	struct buf *to = &m->last->logprobs;
+	size_t i, n, before = to->n;
+	yyjson_val *v;
+
+	yyjson_arr_foreach(entries, i, n, v)
+	{
+		if (to->n > 0)
+			buf_append_char(to, ',');
+		json_write(to, v);
+	}
+	m->bytes += to->n - before;
+	return !to->failed && m->bytes <= m->max_bytes;
+}
+
 bool message_add(struct llm_message *m, const struct llm_event *ev)
 {
 	switch (ev->kind) {
@@ -128,6 +147,8 @@ bool message_add(struct llm_message *m, const struct llm_event *ev)
 		return add_state(m, ev->state);
 	case LLM_EVENT_CITATION:
 		return add_citation(m, ev->citation);
+	case LLM_EVENT_LOGPROBS:
+		return add_logprobs(m, ev->native);
 	case LLM_EVENT_BLOCK_END:
 		m->last->ended = true;
 		if (ev->native != NULL)

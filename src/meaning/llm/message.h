@@ -10,7 +10,8 @@
 struct llm_part {
 	enum llm_block_kind kind;
 	int index;
-	struct buf text; /* text, reasoning, arguments, query */
+	struct buf text;     /* text, reasoning, arguments, query */
+	struct buf logprobs; /* JSON, the entries of its text, with commas */
 	struct span id, name;
 	bool custom, redacted, ended;
 	struct llm_state state; /* maker NONE: none */

@@ -239,6 +239,7 @@ static void vertex_claude_bodies(void **state)
 }
 
 /* A key is a project's: nothing in the address names it. */
+/* E20: express mode. */
 static void vertex_with_a_key(void **state)
 {
 	struct test t = test_of("vertex", "", "key");

@@ -402,6 +402,7 @@ bool anthropic_write_event(struct writing *w, const struct llm_event *ev, struct
 	case LLM_EVENT_BLOCK_END:
 		write_block_end(w, s, ev, out);
 		break;
+	case LLM_EVENT_LOGPROBS: /* no place here */
 	case LLM_EVENT_USAGE:
 		break;
 	case LLM_EVENT_STOP:

@@ -327,6 +327,7 @@ bool bedrock_write_event(struct writing *w, const struct llm_event *ev, struct b
 	case LLM_EVENT_END:
 		write_end(w, out);
 		break;
+	case LLM_EVENT_LOGPROBS: /* no place here */
 	case LLM_EVENT_USAGE:
 	case LLM_EVENT_PING:
 		break;

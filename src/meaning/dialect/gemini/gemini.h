@@ -85,6 +85,8 @@ void gemini_keep_text(struct arena *a, struct gemini_text *text, struct span pie
 /* The searches that an answer's groundingMetadata names; once. */
 bool gemini_read_searches(struct reading *r, yyjson_val *grounding);
 /* The sources of the answer's text. */
+/* logprobsResult, as OpenAI's APIs have it; bytes are made of the token. */
+bool gemini_read_logprobs(struct reading *r, yyjson_val *result);
 bool gemini_read_sources(struct reading *r, yyjson_val *grounding, const struct gemini_text *text);
 bool gemini_read_citations(
 	struct reading *r, yyjson_val *citations, const struct gemini_text *text);

@@ -354,7 +354,8 @@ static bool read_candidate(struct reading *r, struct answer *a, yyjson_val *cand
 		if (!read_part(r, a, part, whole))
 			return false;
 	}
-	return keep_json(r, &a->grounding, grounding) &&
+	return gemini_read_logprobs(r, json_get(candidate, "logprobsResult")) &&
+	       keep_json(r, &a->grounding, grounding) &&
 	       keep_json(r, &a->citations, json_get(candidate, "citationMetadata")) &&
 	       read_reason(r, a, candidate);
 }

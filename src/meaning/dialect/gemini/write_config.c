@@ -297,6 +297,15 @@ static void put_seed(struct gemini_writer *w)
 		llm_note(w->notes, "dropped:seed");
 }
 
+static void put_logprobs(struct gemini_writer *w)
+{
+	if (w->q->logprobs != LLM_YES)
+		return;
+	json_put_bool(w->out, "responseLogprobs", true);
+	if (w->q->top_logprobs > 0)
+		json_put_int(w->out, "logprobs", w->q->top_logprobs);
+}
+
 static bool put_stops(struct gemini_writer *w)
 {
 	int n = 0;
@@ -392,6 +401,7 @@ static bool put_generation(struct gemini_writer *w)
 	if (!put_stops(w))
 		return false;
 	put_seed(w);
+	put_logprobs(w);
 	put_format(w);
 	put_thinking(w);
 	put_resolution(w);
@@ -469,9 +479,6 @@ static bool check_params(struct gemini_writer *w)
 	if (q->wants_audio && !refuse(w, "modalities", "dropped:modalities", true))
 		return false;
 	if (q->logit_bias != NULL && !refuse(w, "logit_bias", "dropped:logit_bias", false))
-		return false;
-	if ((q->logprobs == LLM_YES || q->top_logprobs > 0) &&
-		!refuse(w, "logprobs", "dropped:logprobs", false))
 		return false;
 	if (q->verbosity.n > 0 && !refuse(w, "verbosity", "dropped:verbosity", false))
 		return false;

@@ -219,7 +219,7 @@ static bool read_images(struct reading *r, yyjson_val *list)
 }
 
 /* A delta of a stream, or (whole) the message of an answer. */
-static bool read_delta(struct reading *r, yyjson_val *delta, bool whole)
+static bool read_delta(struct reading *r, yyjson_val *choice, yyjson_val *delta, bool whole)
 {
 	yyjson_val *content = json_get(delta, "content");
 
@@ -228,7 +228,8 @@ static bool read_delta(struct reading *r, yyjson_val *delta, bool whole)
 	if (yyjson_is_arr(content) ? !read_parts(r, content)
 				   : !flow_text(&r->flow, text_of(content)))
 		return false;
-	return flow_refusal(&r->flow, text_in(delta, "refusal")) &&
+	return flow_logprobs(&r->flow, json_get(json_get(choice, "logprobs"), "content")) &&
+	       flow_refusal(&r->flow, text_in(delta, "refusal")) &&
 	       read_annotations(r, json_get(delta, "annotations")) &&
 	       read_images(r, json_get(delta, "images")) && read_calls(r, delta, whole);
 }
@@ -291,7 +292,7 @@ static bool read_choice(struct reading *r, yyjson_val *choice, const char *key, 
 	if (index != 0)
 		return true; /* one answer was asked for */
 	read_usage(r, json_get(choice, "usage"));
-	return read_delta(r, json_get(choice, key), whole) &&
+	return read_delta(r, choice, json_get(choice, key), whole) &&
 	       read_finish(r, text_in(choice, "finish_reason"));
 }
 

@@ -270,6 +270,15 @@ static void write_citation(struct state *s, const struct llm_event *ev, struct b
 	end(out);
 }
 
+/* What a text so far was; in a chunk of its own, without text. */
+static void write_logprobs(struct state *s, const struct llm_event *ev, struct buf *out)
+{
+	begin(s, out);
+	buf_append(out, SPAN("},\"logprobs\":{\"content\":"));
+	json_write(out, ev->native);
+	buf_append(out, SPAN(",\"refusal\":null},\"finish_reason\":null}]}\n\n"));
+}
+
 static void write_stop(struct state *s, const struct llm_event *ev, struct buf *out)
 {
 	begin(s, out);
@@ -311,6 +320,9 @@ bool openai_write_event(struct writing *w, const struct llm_event *ev, struct bu
 		break;
 	case LLM_EVENT_STATE:
 		write_state(s, ev, out);
+		break;
+	case LLM_EVENT_LOGPROBS:
+		write_logprobs(s, ev, out);
 		break;
 	case LLM_EVENT_CITATION:
 		write_citation(s, ev, out);
@@ -438,6 +450,20 @@ static void put_images(struct buf *out, const struct llm_message *m)
 		buf_append_char(out, ']');
 }
 
+static void put_logprobs(struct buf *out, const struct llm_message *m)
+{
+	bool any = false;
+
+	for (const struct llm_part *p = m->parts; p != NULL; p = p->next) {
+		if (p->logprobs.n == 0)
+			continue;
+		buf_append(out, any ? SPAN(",") : SPAN(",\"logprobs\":{\"content\":["));
+		buf_append(out, buf_span(&p->logprobs));
+		any = true;
+	}
+	buf_append(out, any ? SPAN("],\"refusal\":null}") : SPAN(",\"logprobs\":null"));
+}
+
 bool openai_write_answer(struct writing *w, const struct llm_message *m, struct buf *out)
 {
 	buf_append(out, SPAN("{\"id\":\"chatcmpl-"));
@@ -455,7 +481,8 @@ bool openai_write_answer(struct writing *w, const struct llm_message *m, struct 
 	put_calls(out, m);
 	put_images(out, m);
 	put_annotations(out, m);
-	buf_append(out, SPAN("},\"logprobs\":null"));
+	buf_append_char(out, '}');
+	put_logprobs(out, m);
 	json_put_cstr(out, "finish_reason", finish_reason(m->stop));
 	if (m->native_stop.n > 0)
 		json_put_str(out, "native_finish_reason", m->native_stop);

@@ -736,8 +736,14 @@ static bool put_details(struct out *o)
 	else if (q->logit_bias != NULL &&
 		 !unsupported(o, "logit_bias", "dropped:logit_bias", false))
 		return false;
-	if (q->logprobs == LLM_YES && !unsupported(o, "logprobs", "dropped:logprobs", false))
+	if (q->logprobs == LLM_YES && !k->no_logprobs) {
+		json_put_bool(o->b, "logprobs", true);
+		if (q->top_logprobs > 0)
+			json_put_int(o->b, "top_logprobs", q->top_logprobs);
+	} else if (q->logprobs == LLM_YES &&
+		   !unsupported(o, "logprobs", "dropped:logprobs", false)) {
 		return false;
+	}
 	if (q->user.n > 0 && !k->no_user)
 		json_put_str(o->b, "user", q->user);
 	if (q->verbosity.n > 0 && !k->no_store)

@@ -61,6 +61,13 @@ void item_put_citation(struct buf *out, const char *key, const struct llm_citati
 	buf_append_char(out, '}');
 }
 
+void item_put_logprobs(struct buf *out, const struct llm_part *p)
+{
+	json_put_open(out, "logprobs", '[');
+	buf_append(out, buf_span(&p->logprobs));
+	buf_append_char(out, ']');
+}
+
 void item_put_part(struct buf *out, const char *key, const struct llm_part *p, bool whole)
 {
 	bool refusal = p->kind == LLM_BLOCK_REFUSAL;
@@ -74,7 +81,10 @@ void item_put_part(struct buf *out, const char *key, const struct llm_part *p, b
 			c = c->next)
 			item_put_citation(out, NULL, c);
 		buf_append_char(out, ']');
-		json_put_raw(out, "logprobs", SPAN("[]"));
+		if (whole)
+			item_put_logprobs(out, p);
+		else
+			json_put_raw(out, "logprobs", SPAN("[]"));
 	}
 	buf_append_char(out, '}');
 }

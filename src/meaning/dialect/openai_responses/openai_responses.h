@@ -80,6 +80,7 @@ void item_put_id(struct buf *out, const char *key, const struct writing *w, cons
 void item_put(struct buf *out, const char *key, const struct writing *w, const struct item *it,
 	bool done);
 /* A part of a message; `whole` false: as it is announced. */
+void item_put_logprobs(struct buf *out, const struct llm_part *p); /* the member of a text */
 void item_put_part(struct buf *out, const char *key, const struct llm_part *p, bool whole);
 void item_put_summary(struct buf *out, const char *key, struct span text);
 void item_put_citation(struct buf *out, const char *key, const struct llm_citation *c);

@@ -65,6 +65,7 @@ static bool read_parts(struct reading *r, yyjson_val *parts)
 	yyjson_arr_foreach(parts, i, max, part)
 	{
 		if ((i > 0 && !flow_cut(&r->flow)) || !flow_text(&r->flow, text_in(part, "text")) ||
+			!flow_logprobs(&r->flow, json_get(part, "logprobs")) ||
 			!flow_refusal(&r->flow, text_in(part, "refusal")))
 			return false;
 		yyjson_arr_foreach(json_get(part, "annotations"), j, n,
@@ -242,7 +243,8 @@ static bool read_delta(struct reading *r, struct span type, yyjson_val *root, in
 		return false;
 	if (span_is(type, "response.output_text.delta")) {
 		seen->text |= delta.n > 0;
-		return flow_text(&r->flow, delta);
+		return flow_text(&r->flow, delta) &&
+		       flow_logprobs(&r->flow, json_get(root, "logprobs"));
 	}
 	if (span_is(type, "response.refusal.delta")) {
 		seen->text |= delta.n > 0;

@@ -549,6 +549,15 @@ static void read_state(struct body *b, yyjson_val *root)
 		b->q->needs_state = SPAN("background");
 }
 
+static bool includes(yyjson_val *list, const char *wanted)
+{
+	size_t i, n;
+	yyjson_val *v;
+
+	yyjson_arr_foreach(list, i, n, v) if (yyjson_equals_str(v, wanted)) return true;
+	return false;
+}
+
 static bool read_scalars(struct body *b, yyjson_val *root)
 {
 	struct llm_request *q = b->q;
@@ -579,7 +588,9 @@ static bool read_scalars(struct body *b, yyjson_val *root)
 		return false;
 	if (q->max_output <= 0)
 		q->max_output = -1;
-	q->logprobs = q->top_logprobs > 0 ? LLM_YES : LLM_UNSET;
+	if (q->top_logprobs > 0 ||
+		includes(json_get(root, "include"), "message.output_text.logprobs"))
+		q->logprobs = LLM_YES;
 	q->wants_usage = true;
 	return read_format(b, json_get(text, "format"));
 }

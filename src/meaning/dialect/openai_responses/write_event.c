@@ -103,7 +103,7 @@ static void close_text(struct writing *w, struct state *s, struct buf *out)
 		"content_index", s->part_index);
 	json_put_str(out, refusal ? "refusal" : "text", buf_span(&p->text));
 	if (!refusal)
-		json_put_raw(out, "logprobs", SPAN("[]"));
+		item_put_logprobs(out, p);
 	end(out);
 	begin_part(w, s, out, "response.content_part.done", "content_index", s->part_index);
 	item_put_part(out, "part", p, true);
@@ -276,6 +276,18 @@ static void write_delta(
 	end(out);
 }
 
+/* What a text so far was; in a delta of its own, without text. */
+static void write_logprobs(
+	struct writing *w, struct state *s, const struct llm_event *ev, struct buf *out)
+{
+	if (s->open == NULL || s->part != w->message->last || s->open->kind != ITEM_MESSAGE)
+		return;
+	begin_part(w, s, out, "response.output_text.delta", "content_index", s->part_index);
+	json_put_cstr(out, "delta", "");
+	json_put_val(out, "logprobs", ev->native);
+	end(out);
+}
+
 /* A call has no place for a state: a reasoning item before it carries it. */
 static bool write_state(struct writing *w, struct state *s, struct buf *out)
 {
@@ -341,6 +353,9 @@ bool responses_write_event(struct writing *w, const struct llm_event *ev, struct
 	case LLM_EVENT_STATE:
 		if (!write_state(w, s, out))
 			return false;
+		break;
+	case LLM_EVENT_LOGPROBS:
+		write_logprobs(w, s, ev, out);
 		break;
 	case LLM_EVENT_CITATION:
 		write_citation(w, s, ev, out);

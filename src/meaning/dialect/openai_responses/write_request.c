@@ -542,6 +542,23 @@ static bool put_format(struct out *o, struct span schema_tool)
 	return true;
 }
 
+static bool has_logprobs(const struct out *o)
+{
+	return o->q->logprobs == LLM_YES && !o->t->quirks->no_sampling;
+}
+
+static void put_include(struct out *o, bool encrypted)
+{
+	if (!encrypted && !has_logprobs(o))
+		return;
+	json_put_open(o->b, "include", '[');
+	if (encrypted)
+		json_put_cstr(o->b, NULL, "reasoning.encrypted_content");
+	if (has_logprobs(o))
+		json_put_cstr(o->b, NULL, "message.output_text.logprobs");
+	buf_append_char(o->b, ']');
+}
+
 /*
  * Nothing is stored at the provider unless the client asked for it: reasoning then goes with the
  * answer, encrypted, and comes back with the next request.
@@ -564,8 +581,7 @@ static void put_reasoning(struct out *o)
 			json_put_str(o->b, "summary", o->q->reasoning.summary);
 		buf_append_char(o->b, '}');
 	}
-	if (can && (wanted || facts != NULL) && o->q->store != LLM_YES)
-		json_put_raw(o->b, "include", SPAN("[\"reasoning.encrypted_content\"]"));
+	put_include(o, can && (wanted || facts != NULL) && o->q->store != LLM_YES);
 }
 
 /* ---- scalars ---- */
@@ -589,6 +605,11 @@ static bool put_numbers(struct out *o)
 	if (q->top_p.n > 0 && !refused)
 		json_put_raw(o->b, "top_p", q->top_p);
 	else if (q->top_p.n > 0 && !unsupported(o, "top_p", "dropped:top_p", false))
+		return false;
+	if (has_logprobs(o) && q->top_logprobs > 0)
+		json_put_int(o->b, "top_logprobs", q->top_logprobs);
+	else if (q->logprobs == LLM_YES && refused &&
+		 !unsupported(o, "logprobs", "dropped:logprobs", false))
 		return false;
 	for (size_t i = 0; i < sizeof(lost) / sizeof(lost[0]); i++)
 		if (lost[i].value.n > 0 && !unsupported(o, lost[i].key, lost[i].note, false))
@@ -638,8 +659,6 @@ static bool check(struct out *o)
 		return llm_refuse(o->t, arena_cstr(o->a, q->needs_state),
 			"what only a provider that stores answers can know", o->err);
 	if (q->logit_bias != NULL && !unsupported(o, "logit_bias", "dropped:logit_bias", false))
-		return false;
-	if (q->logprobs == LLM_YES && !unsupported(o, "logprobs", "dropped:logprobs", false))
 		return false;
 	return llm_unsupported_unknown(o->t, q->unknown, o->a, o->notes, o->err);
 }
