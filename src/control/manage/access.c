@@ -3,8 +3,6 @@
 #include "control/manage/endpoint.h"
 #include "machine/base/json_put.h"
 
-static const char *const kinds[] = {"chat", "embedding", "image", "transcription", "speech", NULL};
-
 /* A list and, in `rules`, the text that row.rules is of. */
 struct list {
 	struct access_row row;
@@ -44,13 +42,13 @@ static bool put_list(
 	json_put_cstr(b, "name", r->name);
 	json_put_bool(b, "auto_approve", r->auto_approve);
 	json_put_bool(b, "restricted", r->restricted);
-	for (int i = 0; kinds[i] != NULL; i++) {
-		yyjson_val *entries = json_get(yyjson_doc_get_root(doc), kinds[i]);
+	for (int i = 0; access_kinds[i] != NULL; i++) {
+		yyjson_val *entries = json_get(yyjson_doc_get_root(doc), access_kinds[i]);
 
 		if (entries != NULL)
-			json_put_val(b, kinds[i], entries);
+			json_put_val(b, access_kinds[i], entries);
 		else
-			json_put_raw(b, kinds[i], SPAN("[]"));
+			json_put_raw(b, access_kinds[i], SPAN("[]"));
 	}
 	json_put_int(b, "attached_keys", keys);
 	json_put_int(b, "attached_groups", scopes);
@@ -132,8 +130,8 @@ bool manage_access_read(struct manage_call *call, yyjson_val *v, const char *mem
 
 static bool is_kind(yyjson_val *key)
 {
-	for (int i = 0; kinds[i] != NULL; i++)
-		if (yyjson_equals_str(key, kinds[i]))
+	for (int i = 0; access_kinds[i] != NULL; i++)
+		if (yyjson_equals_str(key, access_kinds[i]))
 			return true;
 	return false;
 }
@@ -167,13 +165,13 @@ static bool merge_rules(yyjson_val *root, struct span old, struct buf *out)
 	yyjson_doc *doc = json_read(NULL, old, NULL);
 
 	buf_append_char(out, '{');
-	for (int i = 0; kinds[i] != NULL; i++) {
-		yyjson_val *v = json_get(root, kinds[i]);
+	for (int i = 0; access_kinds[i] != NULL; i++) {
+		yyjson_val *v = json_get(root, access_kinds[i]);
 
 		if (v == NULL && doc != NULL)
-			v = json_get(yyjson_doc_get_root(doc), kinds[i]);
+			v = json_get(yyjson_doc_get_root(doc), access_kinds[i]);
 		if (v != NULL)
-			json_put_val(out, kinds[i], v);
+			json_put_val(out, access_kinds[i], v);
 	}
 	buf_append_char(out, '}');
 	json_free(doc);

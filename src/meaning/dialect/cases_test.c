@@ -44,34 +44,6 @@ __attribute__((format(printf, 2, 3))) static void bad(const struct one *c, const
 	n_bad++;
 }
 
-static void put_notes(struct buf *b, const struct llm_notes *notes)
-{
-	if (notes->n > 0) {
-		json_put_open(b, "notes", '[');
-		for (int i = 0; i < notes->n; i++)
-			json_put_cstr(b, NULL, notes->codes[i]);
-		buf_append_char(b, ']');
-	}
-	if (notes->n_betas > 0) {
-		json_put_open(b, "betas", '[');
-		for (int i = 0; i < notes->n_betas; i++)
-			json_put_cstr(b, NULL, notes->betas[i]);
-		buf_append_char(b, ']');
-	}
-}
-
-static void put_error(struct buf *b, const struct err *err, int status)
-{
-	json_put_open(b, "error", '{');
-	json_put_cstr(b, "class", err_row(err->code)->name);
-	json_put_cstr(b, "text", err->text);
-	if (err->param[0] != '\0')
-		json_put_cstr(b, "param", err->param);
-	if (status > 0)
-		json_put_int(b, "status", status);
-	buf_append_char(b, '}');
-}
-
 /* ---- requests ---- */
 
 static void run_request(struct one *c)
@@ -87,8 +59,8 @@ static void run_request(struct one *c)
 		c->to->dialect->codec->write_request(q, &c->target, &c->arena, &body, &notes, &err))
 		json_put_raw(&c->out, "body", buf_span(&body));
 	else
-		put_error(&c->out, &err, 0);
-	put_notes(&c->out, &notes);
+		neutral_put_error(&c->out, &err, 0);
+	neutral_put_notes(&c->out, &notes);
 	buf_done(&body);
 }
 
@@ -209,7 +181,7 @@ static void put_failure(struct one *c, struct kit_answer *k)
 	const struct codec *codec = c->to->dialect->codec;
 	struct buf failure;
 
-	put_error(&c->out, &k->r.err, k->r.error_status);
+	neutral_put_error(&c->out, &k->r.err, k->r.error_status);
 	if (json_get(c->root, "events") == NULL)
 		return;
 	buf_init(&failure, MAX_BYTES);
@@ -267,31 +239,6 @@ static void run_answer(struct one *c)
 }
 
 /* ---- files ---- */
-
-static yyjson_doc *read_file(const char *path)
-{
-	struct err err = {0};
-	struct buf text;
-	yyjson_doc *doc;
-	FILE *f = fopen(path, "rb");
-	size_t n;
-
-	assert_non_null(f);
-	buf_init(&text, MAX_BYTES);
-	do {
-		char *room = buf_room(&text, 1 << 16);
-
-		assert_non_null(room);
-		n = fread(room, 1, 1 << 16, f);
-		buf_added(&text, n);
-	} while (n > 0);
-	fclose(f);
-	doc = json_read_raw(NULL, buf_span(&text), false, &err);
-	if (doc == NULL)
-		fail_msg("%s: %s", path, err.text);
-	buf_done(&text);
-	return doc;
-}
 
 /* Lists of events stand a line each. */
 static void put_lines(struct buf *b, yyjson_val *v)
@@ -423,7 +370,8 @@ static bool run_case(const char *folder, const char *name, const struct kit_form
 	yyjson_doc *doc;
 
 	snprintf(path, sizeof(path), "%s/%s", folder, name);
-	doc = read_file(path);
+	doc = neutral_read_case(path);
+	assert_non_null(doc);
 	c.root = yyjson_doc_get_root(doc);
 	to = json_get(c.root, "to");
 	buf_init(&c.out, MAX_BYTES);

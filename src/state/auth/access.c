@@ -9,8 +9,7 @@
 #define MAX_ENTRY_BYTES 512
 #define MAX_ENTRIES 10000
 
-static const char *const kind_names[] = {
-	"chat", "embedding", "image", "transcription", "speech", NULL};
+const char *const access_kinds[] = {"chat", "embedding", "image", "transcription", "speech", NULL};
 #define N_KINDS 5
 
 struct list {
@@ -68,8 +67,8 @@ void access_free(struct access *a)
 
 static int kind_of(struct span name)
 {
-	for (int i = 0; kind_names[i] != NULL; i++)
-		if (span_is(name, kind_names[i]))
+	for (int i = 0; access_kinds[i] != NULL; i++)
+		if (span_is(name, access_kinds[i]))
 			return i;
 	return -1;
 }
@@ -328,17 +327,17 @@ const char *access_kind(enum llm_op op)
 {
 	switch (op) {
 	case LLM_OP_EMBEDDINGS:
-		return kind_names[1];
+		return access_kinds[1];
 	case LLM_OP_IMAGES:
 	case LLM_OP_IMAGE_EDITS:
-		return kind_names[2];
+		return access_kinds[2];
 	case LLM_OP_TRANSCRIPTIONS:
 	case LLM_OP_TRANSLATIONS:
-		return kind_names[3];
+		return access_kinds[3];
 	case LLM_OP_SPEECH:
-		return kind_names[4];
+		return access_kinds[4];
 	default:
-		return kind_names[0];
+		return access_kinds[0];
 	}
 }
 

@@ -25,6 +25,7 @@ void access_drop(struct access *a, const struct id *list);
 bool access_attach(
 	struct access *a, const struct id *scope, const struct id *list, struct err *err);
 
+extern const char *const access_kinds[]; /* ends with NULL */
 /* The kind of a request: "chat" for messages and responses too. */
 const char *access_kind(enum llm_op op);
 /* Whether there is a list that could say no. */

@@ -20,31 +20,6 @@ static struct arena arena;
 static char scratch_mem[256 * 1024];
 static const struct json_scratch scratch = {scratch_mem, sizeof(scratch_mem)};
 
-static yyjson_doc *read_file(const char *path)
-{
-	struct err err = {0};
-	struct buf text;
-	yyjson_doc *doc;
-	FILE *f = fopen(path, "rb");
-	size_t n;
-
-	assert_non_null(f);
-	buf_init(&text, 4 << 20);
-	do {
-		char *room = buf_room(&text, 1 << 16);
-
-		assert_non_null(room);
-		n = fread(room, 1, 1 << 16, f);
-		buf_added(&text, n);
-	} while (n > 0);
-	fclose(f);
-	doc = json_read_raw(NULL, buf_span(&text), false, &err);
-	if (doc == NULL)
-		fail_msg("%s: %s", path, err.text);
-	buf_done(&text);
-	return doc;
-}
-
 /* The actual outcome in the case's own form; on a difference both are shown. */
 static bool same(const char *name, yyjson_val *wanted, struct buf *actual)
 {
@@ -59,28 +34,6 @@ static bool same(const char *name, yyjson_val *wanted, struct buf *actual)
 			SPAN_ARG(buf_span(actual)));
 	buf_done(&text);
 	return ok;
-}
-
-static void put_notes(struct buf *b, const struct llm_notes *notes)
-{
-	if (notes->n == 0)
-		return;
-	json_put_open(b, "notes", '[');
-	for (int i = 0; i < notes->n; i++)
-		json_put_cstr(b, NULL, notes->codes[i]);
-	buf_append_char(b, ']');
-}
-
-static void put_error(struct buf *b, const struct err *err, int status)
-{
-	json_put_open(b, "error", '{');
-	json_put_cstr(b, "class", err_row(err->code)->name);
-	json_put_cstr(b, "text", err->text);
-	if (err->param[0] != '\0')
-		json_put_cstr(b, "param", err->param);
-	if (status > 0)
-		json_put_int(b, "status", status);
-	buf_append_char(b, '}');
 }
 
 static void run_request(yyjson_val *root, struct buf *out)
@@ -98,8 +51,8 @@ static void run_request(yyjson_val *root, struct buf *out)
 	if (codec_gemini.write_request(q, &target, &arena, &body, &notes, &err))
 		json_put_raw(out, "body", buf_span(&body));
 	else
-		put_error(out, &err, 0);
-	put_notes(out, &notes);
+		neutral_put_error(out, &err, 0);
+	neutral_put_notes(out, &notes);
 	buf_done(&body);
 }
 
@@ -137,7 +90,7 @@ static void run_answer(yyjson_val *root, struct buf *out)
 				   : gemini_read_answer(&r, json_get(root, "answer")));
 	neutral_log_done(&log, out, "read");
 	if (!ok)
-		put_error(out, &r.err, r.error_status);
+		neutral_put_error(out, &r.err, r.error_status);
 	flow_done(&r.flow);
 }
 
@@ -152,7 +105,7 @@ static void run_error(yyjson_val *root, struct buf *out)
 	buf_init(&body, 1 << 20);
 	json_write(&body, json_get(root, "error_body"));
 	dialect_gemini.read_error((int)status, buf_span(&body), &scratch, &err, type, code);
-	put_error(out, &err, dialect_gemini.status(&err));
+	neutral_put_error(out, &err, dialect_gemini.status(&err));
 	json_put_cstr(out, "native_type", type);
 	buf_done(&body);
 }
@@ -176,7 +129,8 @@ static bool run_case(const char *folder, const char *name)
 	bool ok;
 
 	snprintf(path, sizeof(path), "%s/%s", folder, name);
-	doc = read_file(path);
+	doc = neutral_read_case(path);
+	assert_non_null(doc);
 	root = yyjson_doc_get_root(doc);
 	if (json_get(root, "to") != NULL) { /* between formats: cases_test.c */
 		json_free(doc);
