@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <cmocka.h>
 #include "machine/base/text.h"
+#include "meaning/dialect/case_file_test.h"
 #include "meaning/dialect/test_neutral.h"
 #include "meaning/dialect/translate_test_kit.h"
 
@@ -59,8 +60,8 @@ static void run_request(struct one *c)
 		c->to->dialect->codec->write_request(q, &c->target, &c->arena, &body, &notes, &err))
 		json_put_raw(&c->out, "body", buf_span(&body));
 	else
-		neutral_put_error(&c->out, &err, 0);
-	neutral_put_notes(&c->out, &notes);
+		case_put_error(&c->out, &err, 0);
+	case_put_notes(&c->out, &notes);
 	buf_done(&body);
 }
 
@@ -181,7 +182,7 @@ static void put_failure(struct one *c, struct kit_answer *k)
 	const struct codec *codec = c->to->dialect->codec;
 	struct buf failure;
 
-	neutral_put_error(&c->out, &k->r.err, k->r.error_status);
+	case_put_error(&c->out, &k->r.err, k->r.error_status);
 	if (json_get(c->root, "events") == NULL)
 		return;
 	buf_init(&failure, MAX_BYTES);
@@ -370,7 +371,7 @@ static bool run_case(const char *folder, const char *name, const struct kit_form
 	yyjson_doc *doc;
 
 	snprintf(path, sizeof(path), "%s/%s", folder, name);
-	doc = neutral_read_case(path);
+	doc = case_read(path);
 	assert_non_null(doc);
 	c.root = yyjson_doc_get_root(doc);
 	to = json_get(c.root, "to");

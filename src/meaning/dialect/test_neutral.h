@@ -5,7 +5,6 @@
  *
  * For tests only. Members are named as the fields are; what a case leaves out is "not given".
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "machine/base/json_put.h"
@@ -355,59 +354,4 @@ static inline void neutral_log_done(struct neutral_log *log, struct buf *out, co
 	buf_append_char(&log->b, ']');
 	json_put_raw(out, key, buf_span(&log->b));
 	buf_done(&log->b);
-}
-
-/* ---- case files ---- */
-
-static inline void neutral_put_notes(struct buf *b, const struct llm_notes *notes)
-{
-	if (notes->n > 0) {
-		json_put_open(b, "notes", '[');
-		for (int i = 0; i < notes->n; i++)
-			json_put_cstr(b, NULL, notes->codes[i]);
-		buf_append_char(b, ']');
-	}
-	if (notes->n_betas > 0) {
-		json_put_open(b, "betas", '[');
-		for (int i = 0; i < notes->n_betas; i++)
-			json_put_cstr(b, NULL, notes->betas[i]);
-		buf_append_char(b, ']');
-	}
-}
-
-static inline void neutral_put_error(struct buf *b, const struct err *err, int status)
-{
-	json_put_open(b, "error", '{');
-	json_put_cstr(b, "class", err_row(err->code)->name);
-	json_put_cstr(b, "text", err->text);
-	if (err->param[0] != '\0')
-		json_put_cstr(b, "param", err->param);
-	if (status > 0)
-		json_put_int(b, "status", status);
-	buf_append_char(b, '}');
-}
-
-/* NULL: there is no such file, or it is not JSON. */
-static inline yyjson_doc *neutral_read_case(const char *path)
-{
-	struct buf text;
-	yyjson_doc *doc;
-	FILE *f = fopen(path, "rb");
-	size_t n;
-
-	if (f == NULL)
-		return NULL;
-	buf_init(&text, (size_t)16 << 20);
-	do {
-		char *room = buf_room(&text, 1 << 16);
-
-		if (room == NULL)
-			abort();
-		n = fread(room, 1, 1 << 16, f);
-		buf_added(&text, n);
-	} while (n > 0);
-	fclose(f);
-	doc = json_read_raw(NULL, buf_span(&text), false, NULL);
-	buf_done(&text);
-	return doc;
 }

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 #include "machine/base/json_put.h"
 #include "meaning/dialect/bedrock/bedrock.h"
+#include "meaning/dialect/case_file_test.h"
 #include "meaning/dialect/test_neutral.h"
 
 static struct arena arena;
@@ -49,7 +50,7 @@ static void write_again(yyjson_val *root, const struct llm_target *t, bool strea
 	q->stream = stream;
 	if (doc == NULL || !bedrock_read_request(yyjson_doc_get_root(doc), &arena, q, &err) ||
 		!codec_bedrock.write_request(q, t, &arena, &again, &notes, &err))
-		neutral_put_error(out, &err, 0);
+		case_put_error(out, &err, 0);
 	else if (json_get(root, "changes") == NULL && !span_eq(buf_span(body), buf_span(&again)))
 		json_put_raw(out, "again", buf_span(&again));
 	buf_done(&again);
@@ -76,9 +77,9 @@ static void run_request(yyjson_val *root, struct buf *out)
 		json_put_raw(out, "body", buf_span(&body));
 		write_again(root, &target, q->stream, &body, out);
 	} else {
-		neutral_put_error(out, &err, 0);
+		case_put_error(out, &err, 0);
 	}
-	neutral_put_notes(out, &notes);
+	case_put_notes(out, &notes);
 	buf_done(&body);
 }
 
@@ -243,7 +244,7 @@ static void run_answer(yyjson_val *root, struct buf *out)
 	buf_append(out, buf_span(&t.log.b));
 	buf_append_char(out, ']');
 	if (!ok)
-		neutral_put_error(out, &r.err, r.error_status);
+		case_put_error(out, &r.err, r.error_status);
 	else if (json_get(root, "changes") == NULL)
 		read_again(&target, q, &t, json_get(root, "events") != NULL, out);
 	through_done(&t);
@@ -264,7 +265,7 @@ static void run_error(yyjson_val *root, struct buf *out)
 	else
 		json_write(&body, json_get(root, "error_body"));
 	dialect_bedrock.read_error((int)status, buf_span(&body), &scratch, &err, type, code);
-	neutral_put_error(out, &err, dialect_bedrock.status(&err));
+	case_put_error(out, &err, dialect_bedrock.status(&err));
 	json_put_cstr(out, "native_type", type);
 	buf_done(&body);
 }
@@ -278,7 +279,7 @@ static bool run_case(const char *folder, const char *name)
 	bool ok;
 
 	snprintf(path, sizeof(path), "%s/%s", folder, name);
-	doc = neutral_read_case(path);
+	doc = case_read(path);
 	assert_non_null(doc);
 	root = yyjson_doc_get_root(doc);
 	if (json_get(root, "to") != NULL) { /* between formats: cases_test.c */

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 #include "machine/base/json_put.h"
 #include "meaning/dialect/gemini/gemini.h"
+#include "meaning/dialect/case_file_test.h"
 #include "meaning/dialect/test_neutral.h"
 #include "meaning/llm/names.h"
 
@@ -51,8 +52,8 @@ static void run_request(yyjson_val *root, struct buf *out)
 	if (codec_gemini.write_request(q, &target, &arena, &body, &notes, &err))
 		json_put_raw(out, "body", buf_span(&body));
 	else
-		neutral_put_error(out, &err, 0);
-	neutral_put_notes(out, &notes);
+		case_put_error(out, &err, 0);
+	case_put_notes(out, &notes);
 	buf_done(&body);
 }
 
@@ -90,7 +91,7 @@ static void run_answer(yyjson_val *root, struct buf *out)
 				   : gemini_read_answer(&r, json_get(root, "answer")));
 	neutral_log_done(&log, out, "read");
 	if (!ok)
-		neutral_put_error(out, &r.err, r.error_status);
+		case_put_error(out, &r.err, r.error_status);
 	flow_done(&r.flow);
 }
 
@@ -105,7 +106,7 @@ static void run_error(yyjson_val *root, struct buf *out)
 	buf_init(&body, 1 << 20);
 	json_write(&body, json_get(root, "error_body"));
 	dialect_gemini.read_error((int)status, buf_span(&body), &scratch, &err, type, code);
-	neutral_put_error(out, &err, dialect_gemini.status(&err));
+	case_put_error(out, &err, dialect_gemini.status(&err));
 	json_put_cstr(out, "native_type", type);
 	buf_done(&body);
 }
@@ -129,7 +130,7 @@ static bool run_case(const char *folder, const char *name)
 	bool ok;
 
 	snprintf(path, sizeof(path), "%s/%s", folder, name);
-	doc = neutral_read_case(path);
+	doc = case_read(path);
 	assert_non_null(doc);
 	root = yyjson_doc_get_root(doc);
 	if (json_get(root, "to") != NULL) { /* between formats: cases_test.c */
