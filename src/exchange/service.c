@@ -11,16 +11,18 @@ static bool is_anthropic_client(const struct http_head *head)
 /* Below /v1/manage, with or without the slash at its end; and the place of old clients. */
 static bool is_management(struct span path)
 {
-	return span_starts(path, SPAN("/v1/manage/")) || span_is(path, "/x/apikey");
+	return span_starts(path, SPAN("/v1/manage/")) || span_is(path, "/x/apikey") ||
+	       span_is(path, "/openapi.json"); /* open to all: it says what is in the manual */
 }
 
 static void manage(struct exchange_env *env, struct http_request *r)
 {
-	struct auth_identity who;
+	struct auth_identity who = {.manage = PERMISSION_NONE}; /* nobody */
 	struct err err = {0};
 	bool found;
 
-	if (intake_identify(env, request_head(r), false, &found, &who, &err))
+	if (span_is(request_head(r)->path, "/openapi.json") ||
+		intake_identify(env, request_head(r), false, &found, &who, &err))
 		env->manage(env->manage_user, r, &who);
 	else
 		reply_error(env, r, dialect_of(LLM_OP_CHAT), &err);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Organisation, groups, projects, users, service accounts: whose money it is, who may see and change what, and the log of it."""
 import itertools
+import re
 import sqlite3
 import uuid
 
@@ -266,6 +267,7 @@ ROUTES = [(m, p, needs, reach) for path in SCOPES for m, p, needs, reach in (
 ROUTES += [("GET", ORG, "read", "own"), ("PATCH", ORG, "write", "admin"), ("POST", ORG + "/limit", "write", "admin"),
            ("GET", ORG + "/usage?" + START, "read", "admin"), ("POST", GROUPS + "/{id}/member", "write", "admin"),
            ("PUT", GROUPS + "/{id}/member", "write", "admin"), ("DELETE", GROUPS + "/{id}/member", "write", "admin"),
+           ("PUT", GROUPS + "/{id}/member/{user}/role", "write", "admin"),
            ("GET", LISTS, "read", "own"), ("POST", LISTS, "write", "admin"), ("GET", LISTS + "/{id}", "read", "own"),
            ("PATCH", LISTS + "/{id}", "write", "admin"), ("DELETE", LISTS + "/{id}", "write", "admin"),
            ("POST", LISTS + "/{id}/attach", "write", "admin"), ("POST", LISTS + "/{id}/detach", "write", "admin"), ("GET", AUDIT, "read", "admin"),
@@ -290,6 +292,24 @@ def town(tmp_path_factory):
     sim.stop()
 
 
+def test_the_matrix_has_every_route_there_is(town):
+    """/openapi.json, open to all, is made of the rows that are served: each is in the matrix, with the same right and reach."""
+    document = requests.get(town.gateway.url + "/openapi.json", timeout=30).json()
+    assert document["openapi"].startswith("3.1") and document["security"] == [{"key": []}]
+    served = {(m.upper(), path): (o["x-sluice-manage"].split(",")[0], o["x-sluice-reach"])
+              for path, item in document["paths"].items() for m, o in item.items()}
+    assert served.pop(("GET", "/x/apikey")) == ("any", "own")
+    ours = {(m, p.split("?")[0]): (needs, reach) for m, p, needs, reach in ROUTES}
+    beyond = {"/member", "/member/{user}/role", "/attach", "/detach"}  # of a group's admins too: decided by the object
+    assert set(ours) == set(served)
+    for route, (needs, reach) in ours.items():
+        assert served[route][0] == needs and (served[route][1] == reach or any(route[1].endswith(b) for b in beyond)), route
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            assert operation["summary"] and {p["name"] for p in operation["parameters"] if p["in"] == "path"} == set(re.findall(r"{(\w+)}", path))
+            assert ("requestBody" in operation) == (method in ("post", "patch", "put") or path.endswith("/member") and method == "delete")
+
+
 @pytest.mark.parametrize("method,path,needed,reach", ROUTES, ids=lambda v: str(v).split("?")[0])
 def test_every_route_knows_right_and_role(town, method, path, needed, reach):
     """Each route for each right and each kind of owner: 401 without a key, 403 without right or role, 404 for what is another's."""
@@ -301,7 +321,8 @@ def test_every_route_knows_right_and_role(town, method, path, needed, reach):
         member = {"user_id": town.person}
         if method == "DELETE" and path.endswith("/member"):
             town("POST", f"{GROUPS}/{target}/member", member, expect=200)
-        body = None if method == "GET" else {"limit": {"monthly_limit": 0}, "label": {"labels": {}}, "expiry": {"expires_at": None}, "member": member,
+        path = path.replace("{user}", town.person)
+        body = None if method == "GET" else {"role": {"role": "member"}, "limit": {"monthly_limit": 0}, "label": {"labels": {}}, "expiry": {"expires_at": None}, "member": member,
                                             "attach": {"organization": True}, "detach": {"organization": True}}.get(path.rsplit("/", 1)[1])
         if path == ORG + "/member":
             body = None

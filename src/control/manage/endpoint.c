@@ -29,55 +29,102 @@ bool manage_reload(struct manage_call *call, struct err *err)
 #define ACCOUNTS "/v1/manage/service-account"
 #define LISTS "/v1/manage/access-list"
 
+/* Members of bodies: name, ':', type, and '!' where it is required. */
+#define LIMITS                                                                                     \
+	"monthly_limit:money weekly_limit:money daily_limit:money requests_per_minute:count "      \
+	"tokens_per_minute:count max_in_flight:count"
+#define KEY                                                                                        \
+	" permissions:permissions expires_at:time drop_params:text user_id:uuid group_id:uuid "    \
+	"project_id:uuid service_account_id:uuid access_list_id:uuid " LIMITS
+#define RULES                                                                                      \
+	" auto_approve:bool restricted:bool chat:texts embedding:texts image:texts "               \
+	"transcription:texts speech:texts"
+#define TARGET "api_key_id:uuid group_id:uuid organization:bool"
+#define MEMBER "user_id:uuid! role:text"
+
 /* What all scopes but the organisation have. */
-#define SCOPES(path, kind)                                                                         \
-	{HTTP_GET, path, RIGHT_READ, REACH_OWN, manage_scope_list, kind},                          \
-		{HTTP_POST, path, RIGHT_WRITE, REACH_ADMIN, manage_scope_create, kind},            \
-		{HTTP_GET, path "/{id}", RIGHT_READ, REACH_OWN, manage_scope_show, kind},          \
-		{HTTP_PATCH, path "/{id}", RIGHT_WRITE, REACH_ADMIN, manage_scope_change, kind},   \
-		{HTTP_DELETE, path "/{id}", RIGHT_WRITE, REACH_ADMIN, manage_scope_delete, kind},  \
+#define SCOPES(path, kind, word, create, change)                                                   \
+	{HTTP_GET, path, RIGHT_READ, REACH_OWN, manage_scope_list, kind, "All " word "s", NULL},   \
+		{HTTP_POST, path, RIGHT_WRITE, REACH_ADMIN, manage_scope_create, kind,             \
+			"A new " word, create},                                                    \
+		{HTTP_GET, path "/{id}", RIGHT_READ, REACH_OWN, manage_scope_show, kind,           \
+			"One " word, NULL},                                                        \
+		{HTTP_PATCH, path "/{id}", RIGHT_WRITE, REACH_ADMIN, manage_scope_change, kind,    \
+			"Changes a " word, change},                                                \
+		{HTTP_DELETE, path "/{id}", RIGHT_WRITE, REACH_ADMIN, manage_scope_delete, kind,   \
+			"Deletes a " word, NULL},                                                  \
 		{HTTP_POST, path "/{id}/limit", RIGHT_WRITE, REACH_ADMIN, manage_scope_limit,      \
-			kind},                                                                     \
+			kind, "Sets limits of a " word, LIMITS},                                   \
 	{                                                                                          \
-		HTTP_GET, path "/{id}/usage", RIGHT_READ, REACH_OWN, manage_scope_usage, kind      \
+		HTTP_GET, path "/{id}/usage", RIGHT_READ, REACH_OWN, manage_scope_usage, kind,     \
+			"Usage of a " word, NULL                                                   \
 	}
 
 static const struct manage_endpoint endpoints[] = {
-	{HTTP_GET, "/livez", RIGHT_NONE, REACH_OWN, live, 0},
-	{HTTP_POST, "/reload", RIGHT_WRITE, REACH_ADMIN, manage_reload, 0},
-	{HTTP_GET, KEYS, RIGHT_READ, REACH_OWN, manage_key_list, 0},
-	{HTTP_POST, KEYS, RIGHT_WRITE, REACH_OWN, manage_key_create, 0},
-	{HTTP_GET, KEYS "/{id}", RIGHT_OWN, REACH_OWN, manage_key_show, 0},
-	{HTTP_PATCH, KEYS "/{id}", RIGHT_WRITE, REACH_OWN, manage_key_change, 0},
-	{HTTP_DELETE, KEYS "/{id}", RIGHT_WRITE, REACH_OWN, manage_key_delete, 0},
-	{HTTP_GET, KEYS "/{id}/usage", RIGHT_OWN, REACH_OWN, manage_key_usage, 0},
-	{HTTP_POST, KEYS "/{id}/limit", RIGHT_WRITE, REACH_OWN, manage_key_limit, 0},
-	{HTTP_POST, KEYS "/{id}/label", RIGHT_WRITE, REACH_OWN, manage_key_label, 0},
-	{HTTP_POST, KEYS "/{id}/expiry", RIGHT_WRITE, REACH_OWN, manage_key_expiry, 0},
-	{HTTP_GET, ORG, RIGHT_READ, REACH_OWN, manage_scope_show, SCOPE_ORG},
-	{HTTP_PATCH, ORG, RIGHT_WRITE, REACH_ADMIN, manage_scope_change, SCOPE_ORG},
-	{HTTP_POST, ORG "/limit", RIGHT_WRITE, REACH_ADMIN, manage_scope_limit, SCOPE_ORG},
-	{HTTP_GET, ORG "/usage", RIGHT_READ, REACH_ADMIN, manage_scope_usage, SCOPE_ORG},
-	SCOPES(USERS, SCOPE_USER),
-	SCOPES(GROUPS, SCOPE_GROUP),
-	{HTTP_POST, GROUPS "/{id}/member", RIGHT_WRITE, REACH_OWN, manage_member_put, SCOPE_GROUP},
-	{HTTP_PUT, GROUPS "/{id}/member", RIGHT_WRITE, REACH_OWN, manage_member_put, SCOPE_GROUP},
+	{HTTP_GET, "/livez", RIGHT_NONE, REACH_OWN, live, 0, NULL, NULL},
+	{HTTP_GET, "/openapi.json", RIGHT_NONE, REACH_OWN, manage_openapi, 0, NULL, NULL},
+	{HTTP_POST, "/reload", RIGHT_WRITE, REACH_ADMIN, manage_reload, 0, NULL, NULL},
+	{HTTP_GET, KEYS, RIGHT_READ, REACH_OWN, manage_key_list, 0, "All keys", NULL},
+	{HTTP_POST, KEYS, RIGHT_WRITE, REACH_OWN, manage_key_create, 0,
+		"A new key; its text is shown in this answer alone", "name:text!" KEY},
+	{HTTP_GET, KEYS "/{id}", RIGHT_OWN, REACH_OWN, manage_key_show, 0, "One key", NULL},
+	{HTTP_PATCH, KEYS "/{id}", RIGHT_WRITE, REACH_OWN, manage_key_change, 0, "Changes a key",
+		"name:text" KEY},
+	{HTTP_DELETE, KEYS "/{id}", RIGHT_WRITE, REACH_OWN, manage_key_delete, 0, "Deletes a key",
+		NULL},
+	{HTTP_GET, KEYS "/{id}/usage", RIGHT_OWN, REACH_OWN, manage_key_usage, 0, "Usage of a key",
+		NULL},
+	{HTTP_POST, KEYS "/{id}/limit", RIGHT_WRITE, REACH_OWN, manage_key_limit, 0,
+		"Sets limits of a key", LIMITS},
+	{HTTP_POST, KEYS "/{id}/label", RIGHT_WRITE, REACH_OWN, manage_key_label, 0,
+		"Sets all labels of a key", "labels:object!"},
+	{HTTP_POST, KEYS "/{id}/expiry", RIGHT_WRITE, REACH_OWN, manage_key_expiry, 0,
+		"Sets or takes away when a key expires", "expires_at:time!"},
+	{HTTP_GET, ORG, RIGHT_READ, REACH_OWN, manage_scope_show, SCOPE_ORG, "The organization",
+		NULL},
+	{HTTP_PATCH, ORG, RIGHT_WRITE, REACH_ADMIN, manage_scope_change, SCOPE_ORG,
+		"Changes the organization", "name:text " LIMITS},
+	{HTTP_POST, ORG "/limit", RIGHT_WRITE, REACH_ADMIN, manage_scope_limit, SCOPE_ORG,
+		"Sets limits of the organization", LIMITS},
+	{HTTP_GET, ORG "/usage", RIGHT_READ, REACH_ADMIN, manage_scope_usage, SCOPE_ORG,
+		"Usage of the organization", NULL},
+	SCOPES(USERS, SCOPE_USER, "user", "email:text! name:text role:text group_ids:texts " LIMITS,
+		"email:text name:text role:text group_ids:texts " LIMITS),
+	SCOPES(GROUPS, SCOPE_GROUP, "group", "name:text! budget_mode:text " LIMITS,
+		"name:text budget_mode:text " LIMITS),
+	{HTTP_POST, GROUPS "/{id}/member", RIGHT_WRITE, REACH_OWN, manage_member_put, SCOPE_GROUP,
+		"Puts a user into a group", MEMBER},
+	{HTTP_PUT, GROUPS "/{id}/member", RIGHT_WRITE, REACH_OWN, manage_member_put, SCOPE_GROUP,
+		"Sets a user's role in a group", MEMBER},
 	{HTTP_DELETE, GROUPS "/{id}/member", RIGHT_WRITE, REACH_OWN, manage_member_delete,
-		SCOPE_GROUP},
+		SCOPE_GROUP, "Takes a user out of a group", "user_id:uuid!"},
 	{HTTP_PUT, GROUPS "/{id}/member/{user}/role", RIGHT_WRITE, REACH_OWN, manage_member_put,
-		SCOPE_GROUP},
-	SCOPES(PROJECTS, SCOPE_PROJECT),
-	SCOPES(ACCOUNTS, SCOPE_ACCOUNT),
-	{HTTP_GET, LISTS, RIGHT_READ, REACH_OWN, manage_access_list, 0},
-	{HTTP_POST, LISTS, RIGHT_WRITE, REACH_ADMIN, manage_access_create, 0},
-	{HTTP_GET, LISTS "/{id}", RIGHT_READ, REACH_OWN, manage_access_show, 0},
-	{HTTP_PATCH, LISTS "/{id}", RIGHT_WRITE, REACH_ADMIN, manage_access_change, 0},
-	{HTTP_DELETE, LISTS "/{id}", RIGHT_WRITE, REACH_ADMIN, manage_access_delete, 0},
-	{HTTP_POST, LISTS "/{id}/attach", RIGHT_WRITE, REACH_OWN, manage_access_attach, 0},
-	{HTTP_POST, LISTS "/{id}/detach", RIGHT_WRITE, REACH_OWN, manage_access_detach, 0},
-	{HTTP_GET, "/v1/manage/audit", RIGHT_READ, REACH_ADMIN, manage_audit_list, 0},
-	{HTTP_GET, "/x/apikey", RIGHT_NONE, REACH_OWN, manage_key_balance, 0},
+		SCOPE_GROUP, "Sets a user's role in a group", "role:text!"},
+	SCOPES(PROJECTS, SCOPE_PROJECT, "project", "name:text! " LIMITS, "name:text " LIMITS),
+	SCOPES(ACCOUNTS, SCOPE_ACCOUNT, "service account", "name:text!", "name:text"),
+	{HTTP_GET, LISTS, RIGHT_READ, REACH_OWN, manage_access_list, 0, "All access lists", NULL},
+	{HTTP_POST, LISTS, RIGHT_WRITE, REACH_ADMIN, manage_access_create, 0, "A new access list",
+		"name:text!" RULES},
+	{HTTP_GET, LISTS "/{id}", RIGHT_READ, REACH_OWN, manage_access_show, 0, "One access list",
+		NULL},
+	{HTTP_PATCH, LISTS "/{id}", RIGHT_WRITE, REACH_ADMIN, manage_access_change, 0,
+		"Changes an access list", "name:text" RULES},
+	{HTTP_DELETE, LISTS "/{id}", RIGHT_WRITE, REACH_ADMIN, manage_access_delete, 0,
+		"Deletes an access list that nothing uses", NULL},
+	{HTTP_POST, LISTS "/{id}/attach", RIGHT_WRITE, REACH_OWN, manage_access_attach, 0,
+		"Attaches an access list to a key, a group or the organization", TARGET},
+	{HTTP_POST, LISTS "/{id}/detach", RIGHT_WRITE, REACH_OWN, manage_access_detach, 0,
+		"Takes an access list away from where it is attached", TARGET},
+	{HTTP_GET, "/v1/manage/audit", RIGHT_READ, REACH_ADMIN, manage_audit_list, 0,
+		"The log of changes, newest first", NULL},
+	{HTTP_GET, "/x/apikey", RIGHT_NONE, REACH_OWN, manage_key_balance, 0,
+		"The calling key's limit and spend, in an older form", NULL},
 };
+
+const struct manage_endpoint *manage_endpoint_at(size_t i)
+{
+	return i < sizeof(endpoints) / sizeof(endpoints[0]) ? &endpoints[i] : NULL;
+}
 
 /* "{id}" and "{user}" take one part of the path each. */
 static bool fits(const char *pattern, struct span path, struct manage_place *place)

@@ -48,8 +48,12 @@ struct manage_endpoint {
 	enum manage_reach reach;
 	bool (*run)(struct manage_call *call, struct err *err);
 	enum scope_kind kind; /* of what it is about, where it is a scope */
+	/* For the description; NULL: not in it. */
+	const char *summary;
+	const char *body; /* members, "name:type" with '!' where it is required; NULL: none */
 };
 
+const struct manage_endpoint *manage_endpoint_at(size_t i); /* NULL: behind the last */
 /* NULL: ERR_NOT_FOUND or ERR_METHOD. */
 const struct manage_endpoint *manage_endpoint_find(
 	enum http_method method, struct span path, struct manage_place *place, struct err *err);
@@ -90,6 +94,9 @@ void manage_put_time(struct buf *b, const char *key, int64_t wall_ms); /* 0: nul
 
 /* On the control socket alone; waits for another thread, so not in a transaction. */
 bool manage_reload(struct manage_call *call, struct err *err);
+
+/* openapi.c: these endpoints as an OpenAPI 3.1 document. */
+bool manage_openapi(struct manage_call *call, struct err *err);
 
 /* key.c: the resource apikey. */
 bool manage_key_create(struct manage_call *call, struct err *err);
