@@ -53,7 +53,8 @@ void reply_add_cors(struct reply *reply, const struct snapshot *s, const struct 
 			     "x-sluice-replay-of, idempotent-replayed"));
 		return;
 	}
-	reply_add(reply, "access-control-allow-methods", SPAN("GET, POST, OPTIONS"));
+	reply_add(reply, "access-control-allow-methods",
+		SPAN("GET, POST, PUT, PATCH, DELETE, OPTIONS"));
 	asked = http_field(head, "access-control-request-headers");
 	if (asked.n > 0 && asked.n <= 1024)
 		reply_add(reply, "access-control-allow-headers", asked);

@@ -163,6 +163,7 @@ def test_cors_for_configured_origins(sim, make_gateway):
     assert preflight.status_code == 204
     assert preflight.headers["access-control-allow-origin"] == "https://app.example"
     assert preflight.headers["access-control-allow-headers"] == names
+    assert {"POST", "PATCH", "DELETE"} <= set(preflight.headers["access-control-allow-methods"].split(", "))
     got = gateway.post("/v1/chat/completions", kit.chat(), headers=gateway.headers(Origin="https://app.example"))
     assert got.headers["access-control-allow-origin"] == "https://app.example"
     assert "x-request-id" in got.headers["access-control-expose-headers"]
