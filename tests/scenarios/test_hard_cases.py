@@ -85,7 +85,7 @@ def test_C7_counting_what_was_cut_blocks_nobody(gateway):
         at = time.monotonic()
         assert gateway.get("/livez").status_code == 200
         slowest = max(slowest, time.monotonic() - at)
-    assert slowest < 0.5 and kit.basis(gateway.rows()[0]) == "gateway_count"
+    assert slowest < 1.5 and kit.basis(gateway.rows()[0]) == "gateway_count"
 
 
 @pytest.mark.parametrize("provider", ["compatible", "anthropic", "openai-responses"])
