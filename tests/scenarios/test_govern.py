@@ -328,6 +328,8 @@ def test_every_route_knows_right_and_role(town, method, path, needed, reach):
             body = None
         if body is None and method in ("POST", "PATCH"):
             body = {"name": uuid.uuid4().hex} if method == "PATCH" or kind != USERS else {"email": uuid.uuid4().hex + "@x.y"}
+        if path.endswith("/detach"):
+            town("POST", f"{LISTS}/{target}/attach", {"organization": True}, expect=200)
         got = town(method, path.replace("{id}", target), body, key=key).status_code
         if order.index(right) < order.index(needed):
             wanted = {403}
@@ -340,7 +342,8 @@ def test_every_route_knows_right_and_role(town, method, path, needed, reach):
         else:
             wanted = {200, 201, 204}
         assert got in wanted, f"{who} with manage {right}: {got}"
-        town("POST", f"{LISTS}/{town.make(LISTS)['id']}/detach", {"organization": True}, expect=200)
+        if path.endswith(("/attach", "/detach")):
+            town("POST", f"{LISTS}/{target}/detach", {"organization": True})
 
 
 def test_a_member_sees_and_makes_their_own_keys_alone(api):
@@ -357,6 +360,15 @@ def test_a_member_sees_and_makes_their_own_keys_alone(api):
     for body in ({"group_id": other["id"]}, {"user_id": bob["id"]}, {"project_id": api.make(PROJECTS)["id"]}, {"access_list_id": api.make(LISTS)["id"]}):
         assert api("POST", KEYS, dict({"name": uuid.uuid4().hex}, **body), key=key).status_code == 403
         assert api("PATCH", f"{KEYS}/{made}", body, key=key).status_code == 403
+    # A key of nobody would reach everything; a project that an admin has set stays.
+    project = api.make(PROJECTS)
+    api("PATCH", f"{KEYS}/{made}", {"project_id": project["id"]}, expect=200)
+    for body in ({"user_id": None}, {"project_id": None}):
+        assert api("PATCH", f"{KEYS}/{made}", body, key=key).status_code == 403
+    assert api("POST", KEYS, {"name": uuid.uuid4().hex, "user_id": None}, key=key).status_code == 403
+    shown = api("GET", f"{KEYS}/{made}").json()
+    assert shown["created_by"]["id"] == ana["id"] and shown["project"]["id"] == project["id"]
+    assert api("PATCH", f"{KEYS}/{made}", {"user_id": ana["id"], "project_id": project["id"], "group_id": None}, key=key).status_code == 200
     assert [g["id"] for g in api("GET", GROUPS, key=key).json()["groups"]] == [mine["id"]]
     assert [u["id"] for u in api("GET", USERS, key=key).json()["members"]] == [ana["id"]]
     assert api("GET", USERS + "/self", key=key).json()["email"] == ana["email"]
@@ -378,6 +390,12 @@ def test_an_admin_of_a_group_runs_it(api):
         assert api("POST", f"{LISTS}/{closed['id']}/{word}", {"group_id": mine["id"]}, key=key).status_code == 403
         assert api("POST", f"{LISTS}/{open_list['id']}/{word}", {"group_id": other["id"]}, key=key).status_code == 403
         assert api("POST", f"{LISTS}/{open_list['id']}/{word}", {"organization": True}, key=key).status_code == 403
+    # What an admin has restricted is neither replaced nor taken away, by the name of another list either.
+    api("POST", f"{LISTS}/{closed['id']}/attach", {"group_id": mine["id"]}, expect=200)
+    assert api("POST", f"{LISTS}/{open_list['id']}/attach", {"group_id": mine["id"]}, key=key).status_code == 403
+    assert api("POST", f"{LISTS}/{open_list['id']}/detach", {"group_id": mine["id"]}, key=key).status_code == 403
+    assert api("POST", f"{LISTS}/{open_list['id']}/detach", {"group_id": mine["id"]}).status_code == 404
+    assert api("GET", f"{GROUPS}/{mine['id']}").json()["access_list_id"] == closed["id"]
     assert api("PATCH", f"{GROUPS}/{mine['id']}", {"monthly_limit": 9}, key=key).status_code == 403
 
 

@@ -288,20 +288,49 @@ bool manage_access_delete(struct manage_call *call, struct err *err)
 
 /* ---- attach and detach ---- */
 
-/* A restricted list is attached by administrators alone, others by who runs the group too. */
-static bool may_attach(struct manage_call *call, const struct access_row *list,
-	const struct id *group, struct err *err)
+/* Whether the list with this id is restricted; none is not. */
+static bool is_restricted(
+	struct manage_call *call, const struct id *id, bool *restricted, struct err *err)
 {
-	bool admin = false;
+	struct list l;
+	bool ok;
+
+	list_init(&l);
+	ok = id_is_none(id) || access_each(call->store, id, keep, &l, err);
+	*restricted = l.row.restricted;
+	buf_done(&l.rules);
+	return ok;
+}
+
+/*
+ * A restricted list is attached, detached and replaced by administrators alone, others by who runs
+ * the group too.
+ */
+static bool may_attach(struct manage_call *call, const struct access_row *list,
+	const struct id *was, const struct id *group, struct err *err)
+{
+	bool admin = false, restricted;
 
 	if (!call->caller->member)
 		return true;
+	if (!is_restricted(call, was, &restricted, err))
+		return false;
 	if (group != NULL)
 		manage_is_member(call, group, &admin);
-	return (admin && !list->restricted) ||
+	restricted |= list->restricted;
+	return (admin && !restricted) ||
 	       err_set(err, ERR_FORBIDDEN,
 		       "This access list is attached and detached by users with the role admin%s",
-		       list->restricted ? "" : " or, of their group, its admins");
+		       restricted ? "" : " or, of their group, its admins");
+}
+
+/* What stands in `at` becomes the list, or (detached) none. */
+static bool put_list_id(const struct list *l, bool attach, struct id *at, struct err *err)
+{
+	if (!attach && memcmp(at, &l->row.id, sizeof(*at)) != 0)
+		return err_set(err, ERR_NOT_FOUND, "The access list is not attached there");
+	*at = attach ? l->row.id : (struct id){0};
+	return true;
 }
 
 static bool attach_key(
@@ -314,12 +343,13 @@ static bool attach_key(
 
 	if (!yyjson_is_str(v) || !id_read_uuid(text, &id))
 		return manage_bad(err, "api_key_id", "must be a UUID");
-	if (!may_attach(call, &l->row, NULL, err) || !key_find(call->store, &id, &row, &found, err))
+	if (!key_find(call->store, &id, &row, &found, err))
 		return false;
 	if (!found)
 		return manage_bad(err, "api_key_id", "is of no key");
-	row.access_id = attach ? l->row.id : (struct id){0};
-	return key_update(call->store, &row, &existed, err) && auth_add(call->env->auth, &row, err);
+	return may_attach(call, &l->row, &row.access_id, NULL, err) &&
+	       put_list_id(l, attach, &row.access_id, err) &&
+	       key_update(call->store, &row, &existed, err) && auth_add(call->env->auth, &row, err);
 }
 
 static bool attach_scope(struct manage_call *call, const struct list *l, enum scope_kind kind,
@@ -328,11 +358,10 @@ static bool attach_scope(struct manage_call *call, const struct list *l, enum sc
 	struct scope_row row;
 	bool found;
 
-	if (!may_attach(call, &l->row, kind == SCOPE_GROUP ? id : NULL, err) ||
-		!scope_find(call->store, kind, id, &row, &found, err))
-		return false;
-	row.access_id = attach ? l->row.id : (struct id){0};
-	return scope_update(call->store, &row, err) &&
+	return scope_find(call->store, kind, id, &row, &found, err) &&
+	       may_attach(call, &l->row, &row.access_id, kind == SCOPE_GROUP ? id : NULL, err) &&
+	       put_list_id(l, attach, &row.access_id, err) &&
+	       scope_update(call->store, &row, err) &&
 	       access_attach(auth_access(call->env->auth), id, &row.access_id, err);
 }
 

@@ -58,7 +58,33 @@ static bool read_expiry(yyjson_val *value, int64_t *expires_ms, struct err *err)
 		       "must be a time such as 2027-01-31T00:00:00Z, or null for never");
 }
 
-/* Whose the key is. A user without the role admin has keys of their own and their groups alone. */
+static bool is_same(const struct id *a, const struct id *b)
+{
+	return memcmp(a, b, sizeof(*a)) == 0;
+}
+
+/*
+ * A user without the role admin has keys of their own, in their own groups or in none. Never a key
+ * of nobody: that one would reach everything.
+ */
+static bool may_own(
+	struct manage_call *call, enum scope_kind kind, const struct id *was, const struct id *id)
+{
+	bool admin;
+
+	if (!call->caller->member)
+		return true;
+	switch (kind) {
+	case SCOPE_USER:
+		return is_same(id, &call->caller->user_id);
+	case SCOPE_GROUP:
+		return id_is_none(id) || manage_is_member(call, id, &admin);
+	default:
+		return is_same(id, was);
+	}
+}
+
+/* Whose the key is. */
 static bool read_owner(struct manage_call *call, yyjson_val *key, yyjson_val *value,
 	struct wanted *w, struct err *err)
 {
@@ -70,18 +96,15 @@ static bool read_owner(struct manage_call *call, yyjson_val *key, yyjson_val *va
 	} rows[] = {{"user_id", SCOPE_USER, &o->user_id}, {"group_id", SCOPE_GROUP, &o->group_id},
 		{"project_id", SCOPE_PROJECT, &o->project_id},
 		{"service_account_id", SCOPE_ACCOUNT, &w->row.account_id}};
-	bool admin;
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct id was = *rows[i].id;
+
 		if (!yyjson_equals_str(key, rows[i].name))
 			continue;
 		if (!manage_scope_read(call, rows[i].kind, value, rows[i].name, rows[i].id, err))
 			return false;
-		if (!call->caller->member || id_is_none(rows[i].id) ||
-			(rows[i].kind == SCOPE_GROUP &&
-				manage_is_member(call, rows[i].id, &admin)) ||
-			(rows[i].kind == SCOPE_USER &&
-				memcmp(rows[i].id, &call->caller->user_id, sizeof(struct id)) == 0))
+		if (may_own(call, rows[i].kind, &was, rows[i].id))
 			return true;
 		err_param(err, rows[i].name);
 		return err_set(err, ERR_FORBIDDEN,
@@ -268,8 +291,7 @@ bool manage_key_create(struct manage_call *call, struct err *err)
 
 static bool is_seen(const struct manage_call *call, const struct key_row *k)
 {
-	return !call->caller->member ||
-	       memcmp(&k->owners.user_id, &call->caller->user_id, sizeof(struct id)) == 0;
+	return !call->caller->member || is_same(&k->owners.user_id, &call->caller->user_id);
 }
 
 static bool write_listed(void *user, const struct key_row *k)
