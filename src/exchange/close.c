@@ -239,8 +239,8 @@ static void write_failure(struct exchange *x)
 	const struct codec *codec = x->dialect->codec;
 
 	if (x->translation != NULL && codec->write_failure != NULL)
-		codec->write_failure(
-			&x->translation->writing, &x->err, origin, x->request_id, &x->held);
+		codec->write_failure(&x->translation->answers[0].writing, &x->err, origin,
+			x->request_id, &x->held);
 	else
 		x->dialect->write_stream_error(
 			&x->err, origin, x->request_id, x->tap->sequence, &x->held);

@@ -342,7 +342,8 @@ static bool is_cut(const struct exchange *x, const struct sse_event *ev)
 static void take_error(struct exchange *x)
 {
 	x->err = x->tap->error;
-	x->err_from_provider = x->translation == NULL || x->translation->reading.from_provider;
+	if (x->translation == NULL)
+		x->err_from_provider = true;
 	x->error_sent = x->translation == NULL;
 }
 

@@ -13,22 +13,28 @@ static struct span cost_text(void *user, const struct llm_usage *u, char out[32]
 
 static bool on_event(void *user, const struct llm_event *ev);
 
-static void init_answer(struct exchange *x, struct translation *t)
+static void init_answer(struct exchange *x, struct translation *t, int choice)
 {
-	message_init(&t->message, &t->arena, (size_t)x->snapshot->conf->max_answer_bytes);
-	t->reading = (struct reading){
-		.arena = &t->arena, .scratch = &x->env->scratch, .target = &t->target};
-	t->reading.flow = (struct flow){.arena = &t->arena,
+	struct translated *a = &t->answers[choice];
+
+	a->of = t;
+	message_init(&a->message, &t->arena,
+		(size_t)x->snapshot->conf->max_answer_bytes / (size_t)t->n_answers);
+	a->reading = (struct reading){.arena = &t->arena,
+		.scratch = &x->env->scratch,
+		.target = &t->target,
+		.choice = choice};
+	a->reading.flow = (struct flow){.arena = &t->arena,
 		.request = t->request,
 		.schema_tool = llm_schema_tool(t->request, &t->target, x->op),
-		.id_seed = (uint64_t)x->start_us ^ (uintptr_t)x,
 		.sink = on_event,
-		.user = t,
+		.user = a,
 		.max_held_bytes = MAX_HELD_CALL_BYTES,
-		.err = &t->reading.err};
-	memcpy(&t->reading.flow.id_seed, &x->id, sizeof(t->reading.flow.id_seed));
-	flow_init(&t->reading.flow);
-	t->writing = (struct writing){.arena = &t->arena,
+		.err = &a->reading.err};
+	memcpy(&a->reading.flow.id_seed, &x->id, sizeof(a->reading.flow.id_seed));
+	a->reading.flow.id_seed += (uint64_t)choice;
+	flow_init(&a->reading.flow);
+	a->writing = (struct writing){.arena = &t->arena,
 		.request = t->request,
 		.model = x->facts.model,
 		.id = span_of(x->request_id),
@@ -36,7 +42,24 @@ static void init_answer(struct exchange *x, struct translation *t)
 		.scope = x->provider->name,
 		.cost = cost_text,
 		.user = x,
-		.message = &t->message};
+		.message = &a->message,
+		.choice = choice};
+}
+
+/* A provider that gives one answer refuses more when its body is written. */
+static bool init_answers(struct exchange *x, struct translation *t)
+{
+	int n = t->request->n > 1 ? (int)t->request->n : 1;
+
+	t->answers = arena_alloc(&t->arena, (size_t)n * sizeof(*t->answers));
+	if (t->answers == NULL)
+		return err_set(&x->err, ERR_NO_MEMORY, NULL);
+	t->n_answers = n;
+	for (int i = 0; i < n; i++)
+		init_answer(x, t, i);
+	for (int i = 1; i < n; i++)
+		t->answers[i - 1].message.other = &t->answers[i].message;
+	return true;
 }
 
 static bool read_body(struct exchange *x, struct translation *t)
@@ -115,7 +138,8 @@ bool translate_write(struct exchange *x)
 		return false;
 	if (t->body.failed || t->arena.failed)
 		return err_set(&x->err, ERR_NO_MEMORY, NULL);
-	init_answer(x, t);
+	if (!init_answers(x, t))
+		return false;
 	x->body_spans[0] = buf_span(&t->body);
 	x->n_body = 1;
 	return true;
@@ -151,34 +175,53 @@ static void watch(struct tap *tap, const struct llm_event *ev)
 }
 
 /* A stream's texts are with the client; only formats that show them again at the end keep them. */
-static bool gather(struct translation *t, const struct llm_event *ev)
+static bool gather(struct translated *a, const struct llm_event *ev)
 {
-	if (t->out != NULL && ev->kind == LLM_EVENT_DELTA && !t->from->keeps)
+	if (a->of->out != NULL && ev->kind == LLM_EVENT_DELTA && !a->of->from->keeps)
 		return true;
-	return message_add(&t->message, ev);
+	return message_add(&a->message, ev);
+}
+
+/*
+ * The end is that of all answers: the last that ends writes it, with the usage that the first has.
+ * An answer that never began is one the provider did not give; the first has to be there.
+ */
+static bool is_last(const struct translation *t)
+{
+	for (int i = 0; i < t->n_answers; i++)
+		if (!t->answers[i].message.ended && (i == 0 || t->answers[i].reading.flow.started))
+			return false;
+	return true;
 }
 
 static bool on_event(void *user, const struct llm_event *ev)
 {
-	struct translation *t = user;
+	struct translated *a = user;
+	struct translation *t = a->of;
 
-	if (!gather(t, ev))
-		return err_set(&t->reading.err, ERR_UPSTREAM_INVALID,
-			"The provider's answer is over %zu bytes", t->message.max_bytes);
+	if (!gather(a, ev))
+		return err_set(&a->reading.err, ERR_UPSTREAM_INVALID,
+			"The provider's answer is over %zu bytes", a->message.max_bytes);
 	if (t->out == NULL)
 		return true;
+	if (ev->kind == LLM_EVENT_END) {
+		if (!is_last(t))
+			return true;
+		a = &t->answers[0];
+	}
 	watch(t->x->tap, ev);
-	return t->from->write_event(&t->writing, ev, t->out) ||
-	       err_set(&t->reading.err, ERR_NO_MEMORY, NULL);
+	return t->from->write_event(&a->writing, ev, t->out) ||
+	       err_set(&a->reading.err, ERR_NO_MEMORY, NULL);
 }
 
-static void fail(struct exchange *x, struct translation *t)
+static void fail(struct exchange *x, struct reading *r)
 {
 	struct tap *tap = x->tap;
 
-	err_set(&t->reading.err, ERR_UPSTREAM_INVALID, NULL);
-	tap->error = t->reading.err;
-	tap->error_status = t->reading.error_status;
+	err_set(&r->err, ERR_UPSTREAM_INVALID, NULL);
+	tap->error = r->err;
+	tap->error_status = r->error_status;
+	x->err_from_provider = r->from_provider;
 }
 
 void translate_event(struct exchange *x, struct span name, struct span data, struct buf *out)
@@ -186,8 +229,12 @@ void translate_event(struct exchange *x, struct span name, struct span data, str
 	struct translation *t = x->translation;
 
 	t->out = out;
-	if (!t->to->read_event(&t->reading, name, data) && !x->tap->terminal)
-		fail(x, t);
+	for (int i = 0; i < t->n_answers && x->tap->error.code == ERR_OK; i++) {
+		struct reading *r = &t->answers[i].reading;
+
+		if (!t->to->read_event(r, name, data) && !x->tap->terminal)
+			fail(x, r);
+	}
 }
 
 void translate_end(struct exchange *x, struct buf *out)
@@ -195,58 +242,83 @@ void translate_end(struct exchange *x, struct buf *out)
 	struct translation *t = x->translation;
 
 	t->out = out;
-	if (!t->to->read_end(&t->reading) && !x->tap->terminal)
-		fail(x, t);
+	for (int i = 0; i < t->n_answers && x->tap->error.code == ERR_OK; i++) {
+		struct reading *r = &t->answers[i].reading;
+
+		if (!t->to->read_end(r) && !x->tap->terminal)
+			fail(x, r);
+	}
 }
 
-static bool explain(struct exchange *x, struct translation *t)
+static bool explain(struct exchange *x, struct reading *r)
 {
-	err_set(&t->reading.err, ERR_UPSTREAM_INVALID,
+	err_set(&r->err, ERR_UPSTREAM_INVALID,
 		"Provider \"%.*s\" answered in a form that cannot be read",
 		SPAN_ARG(x->provider->name));
-	x->err = t->reading.err;
-	x->err_from_provider = t->reading.from_provider;
-	if (t->reading.error_status > 0)
-		x->status = t->reading.error_status;
+	x->err = r->err;
+	x->err_from_provider = r->from_provider;
+	if (r->error_status > 0)
+		x->status = r->error_status;
 	return false;
+}
+
+/* The provider gave fewer answers than were asked for: the others are not in the list. */
+static void drop_missing(struct translation *t)
+{
+	for (int i = t->n_answers - 1; i > 0; i--)
+		if (!t->answers[i].reading.flow.started)
+			t->answers[i - 1].message.other = t->answers[i].message.other;
 }
 
 bool translate_answer(struct exchange *x, struct span text)
 {
 	struct translation *t = x->translation;
 	yyjson_doc *doc = json_read_raw(&x->env->scratch, text, true, NULL);
-	bool ok;
+	struct reading *r = &t->answers[0].reading;
+	bool ok = true;
 
 	if (doc == NULL)
 		return err_set(&x->err, ERR_UPSTREAM_INVALID, "Provider \"%.*s\" answered with %s",
 			SPAN_ARG(x->provider->name),
 			text.n == 0 ? "an empty body" : "something that is not JSON");
 	t->out = NULL;
-	ok = t->to->read_answer(&t->reading, yyjson_doc_get_root(doc)) && t->message.ended;
+	for (int i = 0; i < t->n_answers && ok; i++) {
+		r = &t->answers[i].reading;
+		ok = t->to->read_answer(r, yyjson_doc_get_root(doc)) &&
+		     (t->answers[i].message.ended || (i > 0 && !r->flow.started));
+		x->plain_output_bytes += (int64_t)t->answers[i].message.bytes;
+	}
 	json_free(doc);
-	x->usage = t->message.usage;
-	x->plain_output_bytes = (int64_t)t->message.bytes;
-	return ok || explain(x, t);
+	x->usage = t->answers[0].message.usage;
+	drop_missing(t);
+	return ok || explain(x, r);
 }
 
 bool translate_write_answer(struct exchange *x, struct buf *out)
 {
-	struct translation *t = x->translation;
+	struct translated *first = &x->translation->answers[0];
 
-	return t->from->write_answer(&t->writing, &t->message, out) && !out->failed;
+	return x->translation->from->write_answer(&first->writing, &first->message, out) &&
+	       !out->failed;
 }
 
 size_t translate_bytes(const struct translation *t)
 {
-	return t->arena.used_bytes + t->body.cap + t->message.bytes + t->reading.flow.held_bytes;
+	size_t n = t->arena.used_bytes + t->body.cap;
+
+	for (int i = 0; i < t->n_answers; i++)
+		n += t->answers[i].message.bytes + t->answers[i].reading.flow.held_bytes;
+	return n;
 }
 
 void translate_done(struct translation *t)
 {
 	if (t == NULL)
 		return;
-	flow_done(&t->reading.flow);
-	message_done(&t->message);
+	for (int i = 0; i < t->n_answers; i++) {
+		flow_done(&t->answers[i].reading.flow);
+		message_done(&t->answers[i].message);
+	}
 	buf_done(&t->body);
 	json_free(t->doc);
 	arena_done(&t->arena);

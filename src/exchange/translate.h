@@ -12,6 +12,14 @@
 
 struct exchange;
 
+/* One of the answers that were asked for. */
+struct translated {
+	struct translation *of;
+	struct reading reading;
+	struct writing writing;
+	struct llm_message message;
+};
+
 struct translation {
 	const struct codec *from, *to; /* the client's, the provider's */
 	struct arena arena;
@@ -20,9 +28,12 @@ struct translation {
 	struct llm_target target;
 	struct llm_notes notes;
 	struct buf body; /* for the provider */
-	struct reading reading;
-	struct writing writing;
-	struct llm_message message;
+	/*
+	 * Of several answers (Chat's n) each is read by itself, from the same events. The first
+	 * has the usage of all.
+	 */
+	struct translated *answers;
+	int n_answers;
 
 	/* During one event. */
 	struct exchange *x;

@@ -17,6 +17,7 @@ struct reading {
 	struct arena *arena;
 	const struct json_scratch *scratch;
 	const struct llm_target *target;
+	int choice;       /* which of several answers is read: 0 the first */
 	struct flow flow; /* given: initialised, with its sink */
 
 	/* Made by the dialect. */
@@ -43,6 +44,7 @@ struct writing {
 	struct span id;    /* of the request: the answer's id is made of it */
 	int64_t created;   /* seconds since 1970 */
 	struct span scope; /* the provider whose answer this is: scope of its states */
+	int choice;        /* which of several answers this is, in a stream */
 	/* The decimal text of the cost of `u` in USD, or {NULL, 0} when not known. */
 	struct span (*cost)(void *user, const struct llm_usage *u, char out[32]);
 	void *user;

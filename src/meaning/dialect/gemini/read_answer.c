@@ -321,8 +321,8 @@ static bool keep_json(struct reading *r, struct span *have, yyjson_val *v)
 	return !r->arena->failed || no_memory(r);
 }
 
-/* Only one answer is asked for; should there be more, it is the first. */
-static yyjson_val *first_candidate(yyjson_val *root)
+/* Should there be more than were asked for, they are not looked at. */
+static yyjson_val *find_candidate(yyjson_val *root, int choice)
 {
 	yyjson_val *list = json_get(root, "candidates"), *item;
 	size_t i, max;
@@ -332,7 +332,7 @@ static yyjson_val *first_candidate(yyjson_val *root)
 		int64_t index = 0;
 
 		json_get_count(item, "index", &index);
-		if (index == 0)
+		if (index == choice)
 			return item;
 	}
 	return NULL;
@@ -373,7 +373,10 @@ static bool read_response(struct reading *r, yyjson_val *root, bool whole)
 			"The provider's answer is not a JSON object");
 	if (json_get(root, "error") != NULL)
 		return gemini_take_error(r, root);
-	candidate = first_candidate(root);
+	candidate = find_candidate(root, r->choice);
+	/* One of several that is not there, or has nothing new in this event. */
+	if (r->choice > 0 && candidate == NULL)
+		return true;
 	json_get_str(json_get(root, "promptFeedback"), "blockReason", &blocked);
 	if (whole && candidate == NULL && blocked.n == 0)
 		return err_set(
@@ -416,7 +419,7 @@ static bool finish(struct reading *r)
 {
 	const struct span none = {NULL, 0};
 
-	if (r->flow.ended)
+	if (r->flow.ended || (r->choice > 0 && !r->flow.started))
 		return true;
 	if (!r->stop_known)
 		return err_set(&r->err, ERR_UPSTREAM_INTERRUPTED,

@@ -6,6 +6,7 @@
 #include "meaning/llm/reasoning.h"
 
 #define MAX_STOPS 5
+#define MAX_CANDIDATES 8
 #define MAX_LABELS 32
 #define MAX_LABEL_BYTES 63
 #define FLASH_BUDGET 24576
@@ -398,6 +399,8 @@ static bool put_generation(struct gemini_writer *w)
 	put_sampling(w);
 	if (w->q->max_output >= 0)
 		json_put_int(w->out, "maxOutputTokens", w->q->max_output);
+	if (w->q->n > 1 && w->q->n <= MAX_CANDIDATES)
+		json_put_int(w->out, "candidateCount", w->q->n);
 	if (!put_stops(w))
 		return false;
 	put_seed(w);
@@ -474,7 +477,7 @@ static bool check_params(struct gemini_writer *w)
 	if (q->needs_state.n > 0)
 		return llm_refuse(w->t, arena_cstr(w->a, q->needs_state),
 			"what only a provider that stores answers can know", w->err);
-	if (q->n > 1 && !refuse(w, "n", "dropped:n", true))
+	if (q->n > MAX_CANDIDATES && !refuse(w, "n", "dropped:n", true))
 		return false;
 	if (q->wants_audio && !refuse(w, "modalities", "dropped:modalities", true))
 		return false;

@@ -7,6 +7,7 @@
 /* What every chunk begins with, made once. */
 struct state {
 	struct span head;
+	struct span choice; /* the head, and how its choice begins */
 	int call; /* index of the open tool call */
 	int n_calls;
 };
@@ -28,9 +29,13 @@ static struct state *state_of(struct writing *w)
 	json_put_int(&b, "created", w->created);
 	json_put_str(&b, "model", w->model);
 	buf_append(&b, SPAN(",\"choices\":["));
-	s->head = b.failed ? (struct span){NULL, 0} : arena_copy(w->arena, buf_span(&b));
+	s->head = arena_copy(w->arena, buf_span(&b));
+	buf_printf(&b, "{\"index\":%d,\"delta\":{", w->choice);
+	s->choice = arena_copy(w->arena, buf_span(&b));
+	if (b.failed)
+		s->choice = (struct span){NULL, 0};
 	buf_done(&b);
-	if (s->head.p == NULL)
+	if (s->head.p == NULL || s->choice.p == NULL)
 		return NULL;
 	w->state = s;
 	return s;
@@ -38,8 +43,7 @@ static struct state *state_of(struct writing *w)
 
 static void begin(const struct state *s, struct buf *out)
 {
-	buf_append(out, s->head);
-	buf_append(out, SPAN("{\"index\":0,\"delta\":{"));
+	buf_append(out, s->choice);
 }
 
 /* No "usage": null before the last chunk: @requesty/ai-sdk takes it for a broken chunk. */
@@ -464,15 +468,12 @@ static void put_logprobs(struct buf *out, const struct llm_message *m)
 	buf_append(out, any ? SPAN("],\"refusal\":null}") : SPAN(",\"logprobs\":null"));
 }
 
-bool openai_write_answer(struct writing *w, const struct llm_message *m, struct buf *out)
+static void put_choice(
+	struct writing *w, struct buf *out, const struct llm_message *m, int index)
 {
-	buf_append(out, SPAN("{\"id\":\"chatcmpl-"));
-	buf_append(out, w->id);
-	buf_append(out, SPAN("\",\"object\":\"chat.completion\""));
-	json_put_int(out, "created", w->created);
-	json_put_str(out, "model", w->model);
-	json_put_open(out, "choices", '[');
-	buf_append(out, SPAN("{\"index\":0,\"message\":{\"role\":\"assistant\""));
+	json_put_open(out, NULL, '{');
+	json_put_int(out, "index", index);
+	buf_append(out, SPAN(",\"message\":{\"role\":\"assistant\""));
 	if (!put_joined(out, "content", m, LLM_BLOCK_TEXT))
 		json_put_null(out, "content");
 	if (!put_joined(out, "refusal", m, LLM_BLOCK_REFUSAL))
@@ -486,7 +487,22 @@ bool openai_write_answer(struct writing *w, const struct llm_message *m, struct 
 	json_put_cstr(out, "finish_reason", finish_reason(m->stop));
 	if (m->native_stop.n > 0)
 		json_put_str(out, "native_finish_reason", m->native_stop);
-	buf_append(out, SPAN("}]"));
+	buf_append_char(out, '}');
+}
+
+bool openai_write_answer(struct writing *w, const struct llm_message *m, struct buf *out)
+{
+	int index = 0;
+
+	buf_append(out, SPAN("{\"id\":\"chatcmpl-"));
+	buf_append(out, w->id);
+	buf_append(out, SPAN("\",\"object\":\"chat.completion\""));
+	json_put_int(out, "created", w->created);
+	json_put_str(out, "model", w->model);
+	json_put_open(out, "choices", '[');
+	for (const struct llm_message *one = m; one != NULL; one = one->other)
+		put_choice(w, out, one, index++);
+	buf_append_char(out, ']');
 	if (m->usage.present)
 		put_usage(w, out, &m->usage);
 	return buf_append_char(out, '}');
