@@ -74,7 +74,8 @@ static bool is_served(const struct exchange *x)
 /* The formats that can be written for a provider. */
 #define TRANSLATED                                                                                 \
 	(1u << LLM_OP_CHAT | 1u << LLM_OP_MESSAGES | 1u << LLM_OP_RESPONSES |                      \
-		1u << LLM_OP_GENERATE | 1u << LLM_OP_CONVERSE | 1u << LLM_OP_EMBEDDINGS)
+		1u << LLM_OP_GENERATE | 1u << LLM_OP_CONVERSE | 1u << LLM_OP_COHERE |              \
+		1u << LLM_OP_EMBEDDINGS)
 
 /* "model@region": only where the operator has set the provider up. */
 static bool choose_place(struct exchange *x)

@@ -14,8 +14,8 @@
 #include "machine/base/base64.h"
 #include "meaning/dialect/translate_test_kit.h"
 
-static const char *const record_files[] = {"anthropic", "azure", "bedrock", "deepseek", "gemini",
-	"groq", "huggingface", "mistral", "openai", "openrouter", "vertex", "zai"};
+static const char *const record_files[] = {"anthropic", "azure", "bedrock", "cohere", "deepseek",
+	"gemini", "groq", "huggingface", "mistral", "openai", "openrouter", "vertex", "zai"};
 #define N_RECORD_FILES (sizeof(record_files) / sizeof(record_files[0]))
 
 struct record {
@@ -29,6 +29,7 @@ struct record {
 };
 
 typedef void (*on_record)(const struct record *r);
+static on_record on_other; /* those that are no answer of a model; NULL: passed over */
 
 static int n_failed;
 
@@ -58,6 +59,14 @@ static inline bool open_recorded(const char *name, struct buf *text)
 	return true;
 }
 
+/* By an older address, or an answer that is asked for again. */
+static inline enum llm_op other_address(struct span path)
+{
+	if (span_find(path, SPAN("anthropic.")) >= 0 && span_ends(path, SPAN("/invoke")))
+		return LLM_OP_MESSAGES;
+	return span_find(path, SPAN("/responses/resp_")) >= 0 ? LLM_OP_RESPONSES : LLM_OP_COUNT;
+}
+
 /* Which call of which format a path is. */
 static inline bool classify(struct record *r)
 {
@@ -67,7 +76,7 @@ static inline bool classify(struct record *r)
 	} rows[] = {{"/chat/completions", LLM_OP_CHAT}, {"/responses", LLM_OP_RESPONSES},
 		{"/messages", LLM_OP_MESSAGES}, {":generateContent", LLM_OP_GENERATE},
 		{":streamGenerateContent", LLM_OP_GENERATE}, {"/converse", LLM_OP_CONVERSE},
-		{"/converse-stream", LLM_OP_CONVERSE}};
+		{"/converse-stream", LLM_OP_CONVERSE}, {"/v2/chat", LLM_OP_COHERE}};
 	struct span rest = r->path, bare = span_cut(&rest, '?'), head;
 	ptrdiff_t at;
 
@@ -83,7 +92,8 @@ static inline bool classify(struct record *r)
 				head.n > strlen(rows[i].end) ? head.n - strlen(rows[i].end) : 0);
 			return true;
 		}
-	return false;
+	r->format = kit_format_of(other_address(bare));
+	return r->format != NULL;
 }
 
 /* A body stands in the record as a document, as its text, or as bytes in base64. */
@@ -136,6 +146,8 @@ static inline void run_line(const char *file, struct span line, on_record on)
 		sent = read_sent(&r);
 		on(&r);
 		json_free(sent);
+	} else if (line.n > 0 && on_other != NULL) {
+		on_other(&r);
 	}
 	buf_done(&r.body);
 	json_free(doc);

@@ -238,6 +238,40 @@ static void answers_say_the_same_in_every_format(void **state)
 	assert_true(n_answers >= 700 && n_streams >= 60 && n_errors >= 2);
 }
 
+/* ---- what is none of these ---- */
+
+static int n_others;
+
+/*
+ * An exchange that no dialect reads is no answer of a model: tokens are counted, vectors made
+ * (embedding_test reads those), or something is kept at the provider.
+ */
+static void check_other(const struct record *r)
+{
+	static const char *const kinds[] = {"count_tokens", "count-tokens", ":countTokens",
+		"/input_tokens", "/tokenize", "mbed", "application-inference-profile", "/files",
+		"/vector_stores", "fileSearchStore", "/conversations", "/responses/compact"};
+
+	n_others++;
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (span_find(r->path, span_of(kinds[i])) >= 0)
+			return;
+	failed(r, "no dialect reads %.*s", SPAN_ARG(r->path));
+}
+
+static void pass_over(const struct record *r)
+{
+}
+
+static void every_answer_is_read_by_a_dialect(void **state)
+{
+	on_other = check_other;
+	each_record(pass_over);
+	on_other = NULL;
+	print_message("%d are no answers of a model\n", n_others);
+	assert_true(n_others > 0);
+}
+
 /* ---- errors ---- */
 
 static int n_refusals;
@@ -317,6 +351,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(answers_say_the_same_in_every_format),
+		cmocka_unit_test(every_answer_is_read_by_a_dialect),
 		cmocka_unit_test(errors_have_their_words),
 		cmocka_unit_test(streams_do_not_depend_on_how_they_are_cut),
 	};

@@ -353,6 +353,50 @@ static inline void walk_bedrock(struct walk *w, yyjson_val *root)
 	walk_int(&w->output, usage, "outputTokens");
 }
 
+/* ---- Cohere ---- */
+
+static inline void walk_cohere_call(struct walk *w, yyjson_val *call)
+{
+	yyjson_val *f = json_get(call, "function");
+
+	if (json_get(f, "name") != NULL)
+		walk_add_call(w, json_get(f, "name"), NULL);
+	if (w->n_calls > 0)
+		walk_str(&w->calls[w->n_calls - 1].args, json_get(f, "arguments"));
+}
+
+static inline void walk_cohere_content(struct walk *w, yyjson_val *part)
+{
+	walk_str(&w->text, json_get(part, "text"));
+	walk_str(&w->reasoning, json_get(part, "thinking"));
+}
+
+static inline void walk_cohere(struct walk *w, yyjson_val *root)
+{
+	yyjson_val *delta = json_get(root, "delta"), *in = delta != NULL ? delta : root, *v;
+	yyjson_val *message = json_get(in, "message"), *content = json_get(message, "content");
+	yyjson_val *calls = json_get(message, "tool_calls");
+	yyjson_val *billed = json_get(json_get(in, "usage"), "billed_units");
+	size_t i, max;
+
+	walk_str(&w->reasoning, json_get(message, "tool_plan"));
+	if (yyjson_is_obj(content))
+		walk_cohere_content(w, content);
+	yyjson_arr_foreach(content, i, max, v)
+	{
+		walk_cohere_content(w, v);
+	}
+	if (yyjson_is_obj(calls))
+		walk_cohere_call(w, calls);
+	yyjson_arr_foreach(calls, i, max, v)
+	{
+		walk_cohere_call(w, v);
+	}
+	walk_int(&w->input, billed, "input_tokens");
+	walk_int(&w->output, billed, "output_tokens");
+	walk_word(w->stop, sizeof(w->stop), json_get(in, "finish_reason"));
+}
+
 /* ---- all of them ---- */
 
 /* Errors come inside answers of status 200 too. */
@@ -371,7 +415,8 @@ static inline void walk_any(struct walk *w, enum llm_op op, yyjson_val *root)
 		[LLM_OP_RESPONSES] = walk_responses,
 		[LLM_OP_MESSAGES] = walk_messages,
 		[LLM_OP_GENERATE] = walk_gemini,
-		[LLM_OP_CONVERSE] = walk_bedrock};
+		[LLM_OP_CONVERSE] = walk_bedrock,
+		[LLM_OP_COHERE] = walk_cohere};
 
 	walks[op](w, root);
 	walk_error(w, root);
@@ -388,7 +433,8 @@ static inline enum llm_stop walk_stop(const struct walk *w)
 		{"content_filter", LLM_STOP_FILTER}, {"refusal", LLM_STOP_FILTER},
 		{"SAFETY", LLM_STOP_FILTER}, {"MODEL_ARMOR", LLM_STOP_FILTER},
 		{"PROHIBITED_CONTENT", LLM_STOP_FILTER}, {"guardrail_intervened", LLM_STOP_FILTER},
-		{"stop_sequence", LLM_STOP_SEQUENCE}, {"pause_turn", LLM_STOP_PAUSE}};
+		{"stop_sequence", LLM_STOP_SEQUENCE}, {"STOP_SEQUENCE", LLM_STOP_SEQUENCE},
+		{"pause_turn", LLM_STOP_PAUSE}};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (strcmp(w->stop, words[i].word) == 0)

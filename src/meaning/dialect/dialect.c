@@ -16,6 +16,8 @@ const struct dialect *dialect_of(enum llm_op op)
 		return &dialect_gemini;
 	case LLM_OP_CONVERSE:
 		return &dialect_bedrock;
+	case LLM_OP_COHERE:
+		return &dialect_cohere;
 	case LLM_OP_IMAGES:
 	case LLM_OP_IMAGE_EDITS:
 	case LLM_OP_SPEECH:

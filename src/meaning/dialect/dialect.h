@@ -104,8 +104,8 @@ struct llm_answer {
 struct codec;
 
 /*
- * The formats that clients do not speak (gemini, bedrock) have a name, read_error, status and codec
- * alone.
+ * The formats that clients do not speak (gemini, bedrock, cohere) have a name, read_error, status
+ * and codec alone.
  */
 struct dialect {
 	const char *name; /* "openai_chat" */
@@ -170,7 +170,7 @@ struct dialect {
 };
 
 extern const struct dialect dialect_openai_chat, dialect_openai_responses, dialect_openai_media,
-	dialect_anthropic, dialect_gemini, dialect_bedrock;
+	dialect_anthropic, dialect_gemini, dialect_bedrock, dialect_cohere;
 
 /* The dialect that a client speaks when it calls `op`. */
 const struct dialect *dialect_of(enum llm_op op);

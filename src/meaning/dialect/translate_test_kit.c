@@ -53,6 +53,9 @@ const struct kit_format kit_formats[KIT_FORMATS] = {
 		.keeps_written = true,
 		.keeps_hour = true,
 		.stops = STOPS_ALL},
+	{.dialect = &dialect_cohere,
+		.op = LLM_OP_COHERE,
+		.stops = STOPS_ALL & ~(1u << LLM_STOP_PAUSE)},
 };
 
 const struct kit_format *kit_format_of(enum llm_op op)

@@ -32,7 +32,7 @@ struct kit_format {
 	unsigned stops; /* 1 << LLM_STOP_...: those that it has words for */
 };
 
-#define KIT_FORMATS 5
+#define KIT_FORMATS 6
 extern const struct kit_format kit_formats[KIT_FORMATS];
 const struct kit_format *kit_format_of(enum llm_op op);
 const struct kit_format *kit_format_named(struct span name);

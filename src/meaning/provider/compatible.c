@@ -161,18 +161,17 @@ const struct provider_type provider_perplexity = {.name = "perplexity",
 		.no_json_object = true, .top_k = true, .reasoning = LLM_REASON_NONE},
 	.adapt = perplexity_adapt};
 
-/* Its endpoint of OpenAI's format for chat; vectors are for a purpose, which only its own knows. */
+/* Its own API: the one of OpenAI's format knows no thinking, no citations and no purpose of
+ * vectors. */
 static const struct provider_path cohere_paths[] = {
-	{LLM_OP_CHAT, "/compatibility/v1/chat/completions"},
-	{LLM_OP_EMBEDDINGS, "/v2/embed", .embed = &embed_cohere}, END};
+	{LLM_OP_COHERE, "/v2/chat"}, {LLM_OP_EMBEDDINGS, "/v2/embed", .embed = &embed_cohere}, END};
 
 const struct provider_type provider_cohere = {.name = "cohere",
 	.base_url = "https://api.cohere.com",
 	.needs_key = true,
 	.paths = cohere_paths,
 	.catalog_prefix = "cohere/",
-	.quirks = {CLASSIC, .no_name = true, .no_logit_bias = true, .no_n = true,
-		.no_parallel = true, .no_user = true, .reasoning = LLM_REASON_NONE}};
+	.quirks = {.no_documents = true}};
 
 const struct provider_type provider_deepinfra = {.name = "deepinfra",
 	.base_url = "https://api.deepinfra.com/v1/openai",

@@ -35,8 +35,8 @@ enum llm_op provider_op(
 	const struct provider_setup *s, enum llm_op client, struct span model, unsigned known)
 {
 	/* The formats that keep most of what a request can say come first. */
-	static const enum llm_op others[] = {
-		LLM_OP_CHAT, LLM_OP_MESSAGES, LLM_OP_RESPONSES, LLM_OP_GENERATE, LLM_OP_CONVERSE};
+	static const enum llm_op others[] = {LLM_OP_CHAT, LLM_OP_MESSAGES, LLM_OP_RESPONSES,
+		LLM_OP_GENERATE, LLM_OP_CONVERSE, LLM_OP_COHERE};
 	const struct provider_path *own = provider_path(s, client, model);
 
 	if (client == LLM_OP_EMBEDDINGS && own != NULL && own->embed != NULL)

@@ -158,7 +158,7 @@ static void assert_op(const char *type, enum llm_op client, const char *model, e
 {
 	const struct provider_setup s = {.type = provider_type_find(span_of(type))};
 	const unsigned known = 1u << LLM_OP_CHAT | 1u << LLM_OP_MESSAGES | 1u << LLM_OP_GENERATE |
-			       1u << LLM_OP_CONVERSE | 1u << LLM_OP_RESPONSES;
+			       1u << LLM_OP_CONVERSE | 1u << LLM_OP_RESPONSES | 1u << LLM_OP_COHERE;
 
 	assert_int_equal(provider_op(&s, client, span_of(model), known), op);
 }
@@ -181,6 +181,8 @@ static void the_format_may_depend_on_the_model(void **state)
 	assert_op("azure", LLM_OP_MESSAGES, "claude-sonnet-4-5", LLM_OP_MESSAGES);
 	assert_op("azure", LLM_OP_MESSAGES, "gpt-4o", LLM_OP_CHAT);
 	assert_op("azure", LLM_OP_CHAT, "gpt-5-pro", LLM_OP_RESPONSES);
+	assert_op("cohere", LLM_OP_CHAT, "command-a", LLM_OP_COHERE);
+	assert_op("cohere", LLM_OP_RESPONSES, "command-a", LLM_OP_COHERE);
 	assert_op("deepseek", LLM_OP_MESSAGES, "deepseek-chat", LLM_OP_MESSAGES);
 	assert_op("groq", LLM_OP_MESSAGES, "llama", LLM_OP_CHAT);
 	assert_op("openai", LLM_OP_IMAGES, "gpt-image-1", LLM_OP_IMAGES);

@@ -413,10 +413,10 @@ static void perplexity(void **state)
 
 static void cohere(void **state)
 {
-	struct body b = body_of("cohere", "command-a", RICH TOOLS "}");
+	struct body b = body_in(LLM_OP_COHERE, "cohere", "command-a", RICH TOOLS "}");
 	struct test t = test_of("cohere", "", "key");
 
-	assert_plain("cohere", "", "/compatibility/v1/chat/completions");
+	assert_target(&t, LLM_OP_COHERE, "command-a", "/v2/chat");
 	assert_target(&t, LLM_OP_EMBEDDINGS, "embed-v4.0", "/v2/embed");
 	assert_ptr_equal(provider_path(&t.setup, LLM_OP_EMBEDDINGS, SPAN("embed-v4.0"))->embed,
 		&embed_cohere);
