@@ -63,6 +63,8 @@ static const struct rule {
 		"takes a small part of JSON Schema alone"},
 	{LLM_OP_MESSAGES, LOST, "tools.*.defer_loading", NULL, NULL, NULL,
 		"one provider's extra (E12)"},
+	{LLM_OP_MESSAGES, LOST, "anthropic_version", NULL, NULL, "dropped:anthropic_version",
+		"of an address that has it in the body"},
 	{LLM_OP_MESSAGES, LOST, "container", NULL, NULL, "dropped:container", "Anthropic's own"},
 	{LLM_OP_MESSAGES, LOST, "mcp_servers", NULL, NULL, "dropped:mcp_servers",
 		"Anthropic's own"},

@@ -132,10 +132,13 @@ static void read_tools(struct ask *a, yyjson_val *root)
 
 	if (yyjson_is_arr(v) && yyjson_arr_size(v) > 0)
 		a->tools = v;
-	/* OpenAI: a word, or {"function": {"name"}}; Anthropic: {"type", "name"}. */
-	if (yyjson_equals_str(choice, "none") || yyjson_equals_str(type, "none"))
+	/* OpenAI, and Cohere in capitals: a word, or {"function": {"name"}}; Anthropic: {"type",
+	 * "name"}. */
+	if (yyjson_equals_str(choice, "none") || yyjson_equals_str(choice, "NONE") ||
+		yyjson_equals_str(type, "none"))
 		a->tool_none = true;
-	if (yyjson_equals_str(choice, "required") || yyjson_equals_str(type, "any"))
+	if (yyjson_equals_str(choice, "required") || yyjson_equals_str(choice, "REQUIRED") ||
+		yyjson_equals_str(type, "any"))
 		a->tool_forced = true;
 	name = yyjson_obj_get(yyjson_obj_get(choice, "function"), "name");
 	if (name == NULL && yyjson_equals_str(type, "tool"))
@@ -167,6 +170,27 @@ static void read_chat(struct ask *a, yyjson_val *root)
 	read_tools(a, root);
 	v = yyjson_obj_get(root, "response_format");
 	a->schema = yyjson_obj_get(yyjson_obj_get(v, "json_schema"), "schema");
+}
+
+static void read_cohere(struct ask *a, yyjson_val *root)
+{
+	yyjson_val *messages = yyjson_obj_get(root, "messages"), *v;
+
+	read_model(a, root, "model is required");
+	if (!yyjson_is_arr(messages) || yyjson_arr_size(messages) == 0)
+		fail_set(&a->fail, 400, NULL, NULL,
+			"invalid request: at least one message must be specified.");
+	else
+		take_messages(a, messages);
+	read_max(a, root, "max_tokens");
+	read_stream(a, root);
+	read_tools(a, root);
+	v = yyjson_obj_get(yyjson_obj_get(root, "thinking"), "type");
+	a->thinking = yyjson_equals_str(v, "enabled");
+	a->schema = yyjson_obj_get(yyjson_obj_get(root, "response_format"), "json_schema");
+	if (a->schema != NULL && a->tools != NULL)
+		fail_set(&a->fail, 400, NULL, NULL,
+			"invalid request: cannot specify both response_format and tools.");
 }
 
 static void read_messages(struct ask *a, yyjson_val *root)
@@ -447,6 +471,8 @@ void ask_read(struct ask *a, enum op op, struct span model, yyjson_val *root, co
 		read_generate(a, root);
 	else if (op == OP_CONVERSE)
 		read_converse(a, root);
+	else if (op == OP_COHERE)
+		read_cohere(a, root);
 	else
 		read_messages(a, root);
 }

@@ -21,6 +21,7 @@ enum op {
 	OP_RESPONSES,
 	OP_GENERATE,
 	OP_CONVERSE,
+	OP_COHERE,
 	OP_UNKNOWN
 };
 
@@ -28,7 +29,7 @@ enum op {
 static inline bool op_is_text(enum op op)
 {
 	return op == OP_CHAT || op == OP_MESSAGES || op == OP_RESPONSES || op == OP_GENERATE ||
-	       op == OP_CONVERSE;
+	       op == OP_CONVERSE || op == OP_COHERE;
 }
 
 struct fail {

@@ -35,7 +35,7 @@ struct format {
 };
 
 extern const struct format format_openai, format_responses, format_anthropic, format_gemini,
-	format_bedrock;
+	format_bedrock, format_cohere;
 
 /* The error object that OpenAI's formats share. */
 void job_write_openai_error(const struct job *j, const struct fail *f, struct buf *out);

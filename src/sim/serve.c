@@ -14,6 +14,7 @@ struct route {
 static const struct route routes[] = {
 	{SPAN("/chat/completions"), HTTP_POST, OP_CHAT, &format_openai},
 	{SPAN("/responses"), HTTP_POST, OP_RESPONSES, &format_responses},
+	{SPAN("/v2/chat"), HTTP_POST, OP_COHERE, &format_cohere},
 	{SPAN("/embeddings"), HTTP_POST, OP_EMBED, &format_openai},
 	{SPAN("/messages"), HTTP_POST, OP_MESSAGES, &format_anthropic},
 	{SPAN("/messages/count_tokens"), HTTP_POST, OP_COUNT_TOKENS, &format_anthropic},

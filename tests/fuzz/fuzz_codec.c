@@ -162,7 +162,7 @@ static bool write(const struct llm_request *q, const struct kit_format *to, stru
 {
 	static const struct span models[KIT_FORMATS] = {SPAN("gpt-5.2"), SPAN("gpt-5.2"),
 		SPAN("claude-sonnet-4-5"), SPAN("gemini-2.5-flash"),
-		SPAN("anthropic.claude-sonnet-4-5-20250929-v1:0")};
+		SPAN("anthropic.claude-sonnet-4-5-20250929-v1:0"), SPAN("command-a-03-2025")};
 	const struct llm_target target = {.model = models[to - kit_formats],
 		.provider = SPAN("p"),
 		.facts = &facts,

@@ -15,7 +15,7 @@ import kit
 import upstream
 
 CLIENTS = {"chat": ("/v1/chat/completions", kit.chat), "messages": ("/v1/messages", kit.messages)}
-TYPES = {"compatible": "/v1", "anthropic": "", "openai-responses": "/v1", "google": "/v1beta", "bedrock": ""}
+TYPES = {"compatible": "/v1", "anthropic": "", "openai-responses": "/v1", "google": "/v1beta", "bedrock": "", "cohere": ""}
 
 
 @pytest.fixture

@@ -325,7 +325,8 @@ static void compare(struct one *c)
 static void set_target(struct one *c)
 {
 	static const char *const models[KIT_FORMATS] = {"gpt-5.2", "gpt-5.2", "claude-sonnet-4-5",
-		"gemini-2.5-flash", "anthropic.claude-sonnet-4-5-20250929-v1:0"};
+		"gemini-2.5-flash", "anthropic.claude-sonnet-4-5-20250929-v1:0",
+		"command-a-03-2025"};
 	yyjson_val *given = json_get(c->root, "target");
 
 	memset(&c->quirks, 0, sizeof(c->quirks));

@@ -35,7 +35,8 @@ struct llm_message {
 	enum llm_stop stop;
 	struct span stop_sequence, native_stop;
 
-	const struct llm_message *other; /* the next answer, where several were asked for; or NULL */
+	const struct llm_message
+		*other; /* the next answer, where several were asked for; or NULL */
 };
 
 void message_init(struct llm_message *m, struct arena *a, size_t max_bytes);

@@ -256,8 +256,8 @@ static bool put_assistant(struct out *o, const struct llm_turn *t)
 
 static bool put_messages(struct out *o)
 {
-	const struct llm_turn *t =
-		llm_repair_turns(o->q, LLM_PAIR_CALLS | LLM_DROP_NAMES, o->a, o->notes);
+	const struct llm_turn *t = llm_repair_turns(o->q,
+		LLM_PAIR_CALLS | LLM_DROP_EMPTY | LLM_USER_FIRST | LLM_DROP_NAMES, o->a, o->notes);
 
 	if (t == NULL && o->a->failed)
 		return err_set(o->err, ERR_NO_MEMORY, NULL);
@@ -390,10 +390,21 @@ static bool put_format(struct out *o, struct span schema_tool)
 
 /* ---- scalars ---- */
 
+/* A level is a budget as the other makers' are (low 1024, medium 8192 tokens); above it is free. */
+static int64_t budget_of(const struct llm_reasoning *r, enum llm_effort e)
+{
+	if (r->budget > 0)
+		return r->budget;
+	if (r->thinking == LLM_THINKING_ADAPTIVE || e > LLM_EFFORT_MEDIUM)
+		return -1;
+	return e == LLM_EFFORT_MEDIUM ? 8192 : 1024;
+}
+
 static void put_thinking(struct out *o)
 {
 	const struct llm_reasoning *r = &o->q->reasoning;
 	enum llm_effort e = llm_wanted_effort(r);
+	int64_t budget = budget_of(r, e);
 
 	if (e == LLM_EFFORT_UNSET || !reasons(o))
 		return;
@@ -402,8 +413,8 @@ static void put_thinking(struct out *o)
 		json_put_cstr(o->b, "type", "disabled");
 	} else {
 		json_put_cstr(o->b, "type", "enabled");
-		if (r->budget > 0)
-			json_put_int(o->b, "token_budget", r->budget);
+		if (budget > 0)
+			json_put_int(o->b, "token_budget", budget);
 	}
 	buf_append_char(o->b, '}');
 }

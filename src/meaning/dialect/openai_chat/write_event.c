@@ -8,7 +8,7 @@
 struct state {
 	struct span head;
 	struct span choice; /* the head, and how its choice begins */
-	int call; /* index of the open tool call */
+	int call;           /* index of the open tool call */
 	int n_calls;
 };
 
@@ -468,8 +468,7 @@ static void put_logprobs(struct buf *out, const struct llm_message *m)
 	buf_append(out, any ? SPAN("],\"refusal\":null}") : SPAN(",\"logprobs\":null"));
 }
 
-static void put_choice(
-	struct writing *w, struct buf *out, const struct llm_message *m, int index)
+static void put_choice(struct writing *w, struct buf *out, const struct llm_message *m, int index)
 {
 	json_put_open(out, NULL, '{');
 	json_put_int(out, "index", index);
