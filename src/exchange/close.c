@@ -173,6 +173,14 @@ static void release(struct exchange *x)
 	exchange_count_bytes(x);
 }
 
+static void log_lost(struct exchange *x)
+{
+	struct log_field f = LOG_FIELD_TEXT("req_id", span_of(x->request_id));
+
+	log_write(
+		x->env->log, LOG_ERROR, "journal_lost", "no memory for a request's record", &f, 1);
+}
+
 static void on_durable(struct journal_waiter *w)
 {
 	struct exchange *x = LIST_ITEM(w, struct exchange, waiter);
@@ -194,6 +202,25 @@ void close_checkpoint(struct exchange *x)
 	x->waiter.durable = on_durable;
 	if (!journal_put(x->env->journal, &row, false, &x->waiter))
 		release(x); /* no memory for a record: the settle's will carry the amount */
+}
+
+void close_attempt(struct exchange *x)
+{
+	struct request_row row;
+
+	judge(x);
+	assess(x, false);
+	if (x->hold.open)
+		budget_settle(x->env->budget, &x->hold,
+			x->cost_nusd != COST_UNKNOWN ? x->cost_nusd : x->hold.amount);
+	else if (x->cost_nusd > 0)
+		hold_spend(x, x->cost_nusd);
+	if (x->cost_nusd == 0)
+		return;
+	fill_row(x, &row);
+	exchange_make_id(x->env, &row.id);
+	if (!journal_put(x->env->journal, &row, true, NULL))
+		log_lost(x);
 }
 
 bool close_hold_record(struct exchange *x)
@@ -222,10 +249,7 @@ enum move step_settle(struct exchange *x)
 	journal_forget(&x->waiter);
 	x->waiter.durable = on_durable;
 	if (!journal_put(x->env->journal, &row, true, waits ? &x->waiter : NULL)) {
-		struct log_field f = LOG_FIELD_TEXT("req_id", span_of(x->request_id));
-
-		log_write(x->env->log, LOG_ERROR, "journal_lost",
-			"no memory for a request's record", &f, 1);
+		log_lost(x);
 		return MOVE_NEXT;
 	}
 	return waits ? MOVE_WAIT : MOVE_NEXT;

@@ -3,8 +3,6 @@
 #include "machine/base/text.h"
 #include "state/auth/access.h"
 
-#define MAX_MODEL_BYTES 512 /* it goes back in a field of the answer's head */
-
 static bool find_provider(struct exchange *x)
 {
 	const struct snapshot *s = x->snapshot;
@@ -27,26 +25,12 @@ static bool find_provider(struct exchange *x)
 		nearest != NULL ? "\"?" : "");
 }
 
-static bool choose_model(struct exchange *x)
+static bool read_target(struct exchange *x)
 {
-	if (x->facts.model.n == 0 && x->snapshot->conf->default_model != NULL)
-		x->facts.model = span_of(x->snapshot->conf->default_model);
-	if (x->facts.model.n == 0) {
-		err_param(&x->err, "model");
-		return err_set(&x->err, ERR_BAD_REQUEST,
-			"model is missing; name one as provider/model, for example "
-			"openai/gpt-4o-mini");
-	}
-	if (x->facts.model.n > MAX_MODEL_BYTES) {
-		err_param(&x->err, "model");
-		return err_set(&x->err, ERR_BAD_REQUEST, "The model's name is over %d bytes",
-			MAX_MODEL_BYTES);
-	}
-	if (!model_name_read(x->facts.model, &x->name, &x->err)) {
-		err_param(&x->err, "model");
-		return false;
-	}
-	return find_provider(x);
+	if (model_name_read(x->target, &x->name, &x->err))
+		return find_provider(x);
+	err_param(&x->err, "model");
+	return false;
 }
 
 static bool edit_body(struct exchange *x)
@@ -126,7 +110,7 @@ static bool has_foreign_state(const struct exchange *x)
 /* Under the name that the client uses, else under the provider's own. */
 static const struct llm_model *find_facts(struct exchange *x)
 {
-	const struct llm_model *m = snapshot_model(x->snapshot, x->facts.model);
+	const struct llm_model *m = snapshot_model(x->snapshot, x->target);
 	const struct span own[] = {x->name.provider, SPAN("/"), x->upstream_model};
 
 	if (m != NULL || span_eq(x->upstream_model, x->name.full))
@@ -156,7 +140,7 @@ enum move step_plan(struct exchange *x)
 {
 	bool ok;
 
-	if (!choose_model(x) || !may_use(x) || !choose_place(x) || !choose_op(x))
+	if (!read_target(x) || !may_use(x) || !choose_place(x) || !choose_op(x))
 		return MOVE_FAIL;
 	x->model = find_facts(x);
 	if (!hold_admit(x) || !hold_take(x))

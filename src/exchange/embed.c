@@ -135,7 +135,7 @@ bool embed_answer_client(struct exchange *x, struct buf *out)
 	e->answer.input_tokens = llm_usage_input(&x->usage);
 	if (x->cost_nusd != COST_UNKNOWN)
 		cost = price_write(x->cost_nusd, text);
-	return embed_write_answer(&e->request, &e->answer, x->facts.model, cost, out, &x->err) &&
+	return embed_write_answer(&e->request, &e->answer, x->target, cost, out, &x->err) &&
 	       !out->failed;
 }
 

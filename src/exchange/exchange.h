@@ -27,12 +27,14 @@ enum step {
 	STEP_RECEIVE,
 	STEP_DECODE,
 	STEP_LOOKUP,
+	STEP_ROUTE,
 	STEP_PLAN,
 	STEP_FETCH,
 	STEP_CREDENTIAL,
 	STEP_HOLD,
 	STEP_DISPATCH,
 	STEP_RELAY,
+	STEP_RETRY,
 	STEP_SETTLE,
 	STEP_FINISH,
 	STEP_LINGER,
@@ -77,7 +79,10 @@ struct exchange {
 		struct span requesty; /* the whole part in the body */
 	} form;
 
-	/* The target. */
+	/* The target of this attempt. */
+	struct span target;      /* the model as the client or the policy names it */
+	struct span policy;      /* its name, or empty */
+	struct routing *routing; /* arena; NULL: there is one target, and one attempt */
 	struct model_name name;
 	const struct provider *provider;
 	const struct provider_place *place;
@@ -101,6 +106,7 @@ struct exchange {
 	/* What it may cost. */
 	struct budget_hold hold;    /* not open: there is no limit of money */
 	struct budget_pass pass;    /* not open: there is no limit of rates */
+	bool admitted;              /* the rates were asked: once, whatever the attempts */
 	struct budget_rates *rates; /* what is left of them; arena; NULL: there are none */
 	int64_t output_cap;         /* what goes to the provider instead of the client's; 0: that */
 	bool cap_lowered;           /* it is lower than the client's: the answer says so */
@@ -120,6 +126,7 @@ struct exchange {
 	struct tap *tap;           /* of a stream; arena */
 	bool local;                /* the gateway answers by itself: `held` is the answer */
 	bool begun;                /* the client has our head: from here errors are events */
+	bool held_back;            /* `held` is what came before the answer's first content */
 	bool gated;                /* output goes to `held` until the journal has the record */
 	bool paused;
 	bool error_sent;   /* the provider's own error event is part of what was written */
@@ -186,6 +193,13 @@ const struct answer_about *lookup_about(const struct exchange *x); /* NULL: it i
 bool lookup_goes_on(const struct exchange *x);                     /* though its client is gone */
 void lookup_end(struct exchange *x); /* of an answer that was kept for others */
 
+/* route.c: policies, and the attempts that they make. */
+enum move step_route(struct exchange *x);
+/* Behind a failed attempt: waits, then leads to the next one. FAIL: that was the last. */
+enum move step_retry(struct exchange *x);
+/* Another attempt may follow this one as long as the client has nothing. */
+bool route_may_go_on(const struct exchange *x);
+
 /* commit.c */
 enum move step_plan(struct exchange *x);
 enum move step_fetch(struct exchange *x); /* then, in translation, the body is written */
@@ -206,7 +220,8 @@ bool hold_take(struct exchange *x);
 /* Whether the rates of its key and whom that belongs to allow it now; hold_settle gives back. */
 bool hold_admit(struct exchange *x); /* before the body is written; false: refused */
 enum move step_hold(struct exchange *x);
-void hold_settle(struct exchange *x); /* once the cost is known */
+void hold_settle(struct exchange *x);              /* once the cost is known */
+void hold_spend(struct exchange *x, int64_t cost); /* by an attempt without a hold */
 
 /* sign.c: the fields that sign the call (AWS), behind the *n that are there. */
 bool sign_call(
@@ -229,6 +244,11 @@ void close_client_gone(struct exchange *x, const struct err *why);
 /* The record so far, not final: written before a usage leaves that the client will take as the
  * bill. What was gated leaves behind it. */
 void close_checkpoint(struct exchange *x);
+/*
+ * An attempt that failed, with others to follow: its hold is given back, and if it cost anything it
+ * is a request of its own in the records.
+ */
+void close_attempt(struct exchange *x);
 /* What is held, as the record of a request that never ended. false: x->err is set. */
 bool close_hold_record(struct exchange *x);
 

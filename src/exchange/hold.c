@@ -187,7 +187,7 @@ bool hold_admit(struct exchange *x)
 	struct budget_rates rates;
 	bool ok;
 
-	if (x->endpoint->op == LLM_OP_COUNT_TOKENS)
+	if (x->endpoint->op == LLM_OP_COUNT_TOKENS || x->admitted)
 		return true;
 	ok = budget_admit(
 		x->env->budget, scopes, scopes_of(x, scopes), tokens, x->wall_ms, &x->pass, &rates);
@@ -196,6 +196,7 @@ bool hold_admit(struct exchange *x)
 		if (x->rates != NULL)
 			*x->rates = rates;
 	}
+	x->admitted = ok;
 	return ok || refuse_rate(x, &rates);
 }
 
@@ -236,9 +237,15 @@ enum move step_hold(struct exchange *x)
 	return close_hold_record(x) ? MOVE_WAIT : MOVE_FAIL;
 }
 
-void hold_settle(struct exchange *x)
+void hold_spend(struct exchange *x, int64_t cost)
 {
 	struct id scopes[BUDGET_MAX_SCOPES];
+
+	budget_spend(x->env->budget, scopes, scopes_of(x, scopes), cost, x->wall_ms);
+}
+
+void hold_settle(struct exchange *x)
+{
 	int64_t cost = x->cost_nusd;
 	struct sys *sys = x->env->loop->sys;
 
@@ -248,5 +255,5 @@ void hold_settle(struct exchange *x)
 		budget_settle(
 			x->env->budget, &x->hold, cost != COST_UNKNOWN ? cost : x->hold.amount);
 	else if (cost > 0)
-		budget_spend(x->env->budget, scopes, scopes_of(x, scopes), cost, x->wall_ms);
+		hold_spend(x, cost);
 }

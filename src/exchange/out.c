@@ -18,7 +18,7 @@ static void keep_head(struct exchange *x, const struct reply *reply, bool stream
 	name(about.type, sizeof(about.type), span_of(reply->http.content_type));
 	if (x->provider != NULL) {
 		name(about.provider, sizeof(about.provider), x->provider->name);
-		name(about.model, sizeof(about.model), x->facts.model);
+		name(about.model, sizeof(about.model), x->target);
 	}
 	answer_begin(x->writer, &about);
 }

@@ -7,6 +7,7 @@
 #define LINGER_MS 1000
 #define MIN_PROGRESS_BYTES 4096 /* within idle_ms, where no event is completed */
 #define TOO_MUCH_HELD "The gateway holds as many bodies as its memory limit allows"
+#define MAX_HELD_BACK (64u << 10)
 #define MAX_OUT_BYTES (256u << 10) /* kept from read to read */
 
 static const struct http_call_events call_events;
@@ -81,7 +82,8 @@ enum move step_dispatch(struct exchange *x)
 	if (!x->facts.stream)
 		spec.timeouts.head_ms = x->provider->plain_head_ms;
 	x->attempts++;
-	x->overhead_us = loop_now_us(x->env->loop) - x->received_us;
+	if (x->overhead_us == 0) /* what comes between calls is waiting */
+		x->overhead_us = loop_now_us(x->env->loop) - x->received_us;
 	x->call = http_call_start(x->env->client, &spec, &call_events, x);
 	if (x->call == NULL) {
 		err_set(&x->err, ERR_NO_MEMORY, NULL);
@@ -210,7 +212,8 @@ static void on_head(void *user, const struct http_head *head)
 		x->answer = ANSWER_STREAM;
 	else
 		x->answer = may_be_bytes(x, head) ? ANSWER_BYTES : ANSWER_PLAIN;
-	buf_done(&x->body);
+	if (!route_may_go_on(x))
+		buf_done(&x->body);
 	if (x->translation != NULL)
 		buf_done(&x->translation->body);
 	exchange_count_bytes(x);
@@ -297,6 +300,22 @@ void relay_client_drained(struct exchange *x)
 }
 
 /*
+ * Where another attempt may follow, nothing leaves before there is something of the answer itself:
+ * a provider that is overloaded often says so behind the first, empty events.
+ */
+static bool is_waiting(const struct exchange *x)
+{
+	return !x->tap->content && x->held.n < MAX_HELD_BACK && route_may_go_on(x);
+}
+
+static void write_held_back(struct exchange *x)
+{
+	out_write(x, buf_span(&x->held));
+	buf_clear(&x->held);
+	x->held_back = false;
+}
+
+/*
  * The events of one read are gathered in env->out and leave in one write when the read is at its
  * end: it is empty between reads, so that the exchanges of a worker share it.
  */
@@ -304,9 +323,15 @@ static void flush(struct exchange *x)
 {
 	struct span v = buf_span(&x->env->out);
 
-	if (v.n > 0) {
+	if (v.n > 0 && is_waiting(x)) {
+		x->held_back = true;
+		if (!buf_append(&x->held, v))
+			err_set(&x->err, ERR_NO_MEMORY, NULL);
+	} else if (v.n > 0) {
 		if (!x->begun)
 			relay_begin_answer(x);
+		if (x->held_back)
+			write_held_back(x);
 		out_write(x, v);
 		x->last_ms = loop_now_ms(x->env->loop);
 		pull(x);
@@ -353,7 +378,7 @@ static bool on_event(void *user, const struct sse_event *ev)
 	struct buf *out = &x->env->out;
 	struct tap *t = x->tap;
 	size_t before = out->n;
-	bool promised = x->begun || x->gated || before > 0;
+	bool promised = x->begun || x->gated || (before > 0 && !is_waiting(x));
 	enum tap_verdict verdict = TAP_PASS;
 
 	if (t->terminal || x->err.code != ERR_OK)
@@ -475,7 +500,8 @@ static void end_translated(struct exchange *x)
 	translate_end(x, &x->env->out);
 	if (x->tap->error.code != ERR_OK)
 		take_error(x);
-	gate(x);
+	else
+		gate(x);
 }
 
 static void relay_stream_end(struct exchange *x)

@@ -48,7 +48,8 @@ void reply_add_cors(struct reply *reply, const struct snapshot *s, const struct 
 		reply_add(reply, "access-control-expose-headers",
 			SPAN("x-request-id, request-id, retry-after, x-sluice-model, "
 			     "x-sluice-provider, "
-			     "x-sluice-attempts, x-sluice-cost, x-sluice-latency-ms, "
+			     "x-sluice-policy, x-sluice-attempts, x-sluice-cost, "
+			     "x-sluice-latency-ms, "
 			     "x-sluice-upstream-id, x-sluice-hint, x-sluice-warnings, "
 			     "x-sluice-replay-of, idempotent-replayed"));
 		return;
@@ -135,8 +136,10 @@ void reply_add_exchange(struct reply *reply, struct exchange *x)
 	}
 	if (x->provider != NULL) {
 		reply_add(reply, "x-sluice-provider", x->provider->name);
-		reply_add(reply, "x-sluice-model", x->facts.model);
+		reply_add(reply, "x-sluice-model", x->target);
 	}
+	if (x->policy.n > 0)
+		reply_add(reply, "x-sluice-policy", x->policy);
 	n = text_write_u64(reply->attempts, (uint64_t)(x->attempts > 0 ? x->attempts : 0) % 1000);
 	reply_add(reply, "x-sluice-attempts", span_from(reply->attempts, n));
 	n = text_write_u64(

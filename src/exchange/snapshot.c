@@ -2,6 +2,7 @@
 #include "exchange/snapshot.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include "exchange/policies.h"
 #include "machine/base/json_put.h"
 #include "machine/base/text.h"
 #include "state/ledger/imported.h"
@@ -495,15 +496,53 @@ static void write_list(struct snapshot *s, const struct listed *all)
 		s->n_models > 0 ? &s->models[s->n_models - 1] : NULL);
 }
 
+/* The models collected so far, in order. */
+struct collected {
+	const struct listed *all;
+	int n;
+};
+
+static const struct llm_model *find_collected(void *user, struct span id)
+{
+	const struct collected *c = user;
+	struct listed key = {.entry = {.id = id}};
+	const struct listed *found =
+		c->n > 0 ? bsearch(&key, c->all, (size_t)c->n, sizeof(key), by_listed_id) : NULL;
+
+	return found != NULL ? found->model : NULL;
+}
+
+/* Policies stand in the list as models do. */
+static bool add_policies(struct snapshot *s, struct listed *all)
+{
+	static const struct provider owner = {.name = {"policy", 6}};
+	struct collected models = {all, s->n_models};
+
+	for (int i = 0; i < s->n_policies; i++) {
+		const struct llm_model *m =
+			policies_describe(s, &s->policies[i], find_collected, &models);
+
+		if (m == NULL)
+			return false;
+		all[s->n_models++] = (struct listed){{.id = m->id}, m, &owner};
+	}
+	qsort(all, (size_t)s->n_models, sizeof(*all), by_listed_id);
+	return true;
+}
+
 static bool list_models(struct snapshot *s, struct err *err)
 {
 	size_t max = (size_t)catalog_count(s->catalog) *
 		     (size_t)(s->n_providers > 0 ? s->n_providers : 1);
-	struct listed *all = calloc(max + 1, sizeof(*all));
+	struct listed *all = calloc(max + (size_t)s->n_policies + 1, sizeof(*all));
 
 	if (all == NULL)
 		return err_set(err, ERR_NO_MEMORY, NULL);
 	s->n_models = collect(s, all);
+	if (!add_policies(s, all)) {
+		free(all);
+		return err_set(err, ERR_NO_MEMORY, NULL);
+	}
 	s->models = arena_zalloc(&s->arena, sizeof(*s->models) * (size_t)(s->n_models + 1));
 	if (s->models != NULL)
 		write_list(s, all);
@@ -538,7 +577,7 @@ struct snapshot *snapshot_new(struct sys *sys, struct conf *conf, struct log *lo
 	ok = ok && read_imported(s, sys, err) && compile_providers(s, log, err);
 	for (int i = 0; ok && i < conf->n_models; i++)
 		ok = override_model(s, &conf->models[i], err);
-	ok = ok && list_models(s, err);
+	ok = ok && policies_compile(s, err) && list_models(s, err);
 	if (ok)
 		return s;
 	snapshot_unref(s);

@@ -12,6 +12,7 @@
 #include "machine/obs/log.h"
 #include "meaning/llm/catalog.h"
 #include "meaning/provider/provider.h"
+#include "meaning/route/policy.h"
 
 /* An address of a provider. */
 struct provider_place {
@@ -43,6 +44,8 @@ struct snapshot {
 	struct catalog *catalog;
 	struct provider *providers;
 	int n_providers;
+	struct policy *policies;
+	int n_policies;
 	struct buf model_list;      /* the whole answer of GET /v1/models */
 	struct model_entry *models; /* in order of id */
 	int n_models;
@@ -61,6 +64,7 @@ void snapshot_unref(struct snapshot *s);
 const struct provider *snapshot_provider(const struct snapshot *s, struct span name);
 /* Where the provider runs models of this region (empty: its own). NULL: it is not set up there. */
 const struct provider_place *snapshot_place(const struct provider *p, struct span region);
+const struct policy *snapshot_policy(const struct snapshot *s, struct span name); /* or NULL */
 /* What is known of a model as clients name it, with its region or without. NULL: nothing. */
 const struct llm_model *snapshot_model(const struct snapshot *s, struct span id);
 /* Ends a list of models that was begun: {"object":"list","data":[... Both NULL: it is empty. */

@@ -36,7 +36,7 @@ static void init_answer(struct exchange *x, struct translation *t, int choice)
 	flow_init(&a->reading.flow);
 	a->writing = (struct writing){.arena = &t->arena,
 		.request = t->request,
-		.model = x->facts.model,
+		.model = x->target,
 		.id = span_of(x->request_id),
 		.created = x->wall_ms / 1000,
 		.scope = x->provider->name,

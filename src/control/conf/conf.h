@@ -51,6 +51,24 @@ struct conf_model {
 	struct conf_origin *origins;
 };
 
+struct conf_member {
+	const char *model; /* "openai/gpt-4o", "policy/other" */
+	int retries;
+	int64_t weight;
+	int line, column;
+	struct conf_origin *origins;
+};
+
+struct conf_policy {
+	const char *name, *type;
+	bool next_on_error;
+	int deadline_ms;
+	struct conf_member *members;
+	int n_members;
+	int line, column; /* of the entry's name in the file */
+	struct conf_origin *origins;
+};
+
 struct conf {
 	struct arena arena;
 	const char *file;   /* as given, or NULL (built in: --dev) */
@@ -82,6 +100,8 @@ struct conf {
 	int n_providers;
 	struct conf_model *models;
 	int n_models;
+	struct conf_policy *policies;
+	int n_policies;
 	struct conf_origin *origins;
 };
 

@@ -21,39 +21,33 @@
 		.help = help_},
 
 const struct option general_options[] = {
-#define SECTION(path, help)
 #define GENERAL(...) ROW(struct conf, __VA_ARGS__)
-#define PROVIDER(...)
-#define MODEL(...)
 #include "control/conf/options.def"
-#undef GENERAL
-#undef PROVIDER
 	{NULL}};
 
 const struct option provider_options[] = {
-#define GENERAL(...)
 #define PROVIDER(...) ROW(struct conf_provider, __VA_ARGS__)
 #include "control/conf/options.def"
-#undef PROVIDER
-#undef MODEL
 	{NULL}};
 
 const struct option model_options[] = {
-#define PROVIDER(...)
 #define MODEL(...) ROW(struct conf_model, __VA_ARGS__)
 #include "control/conf/options.def"
-#undef SECTION
-#undef MODEL
+	{NULL}};
+
+const struct option policy_options[] = {
+#define POLICY(...) ROW(struct conf_policy, __VA_ARGS__)
+#include "control/conf/options.def"
+	{NULL}};
+
+const struct option member_options[] = {
+#define MEMBER(...) ROW(struct conf_member, __VA_ARGS__)
+#include "control/conf/options.def"
 	{NULL}};
 
 const struct option_section option_sections[] = {
 #define SECTION(path, help) {path, help},
-#define MODEL(...)
 #include "control/conf/options.def"
-#undef SECTION
-#undef GENERAL
-#undef PROVIDER
-#undef MODEL
 	{NULL, NULL}};
 
 int option_count(const struct option *table)

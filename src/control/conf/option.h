@@ -49,7 +49,8 @@ struct option_section {
 };
 
 /* Each ends with a row whose path is NULL. */
-extern const struct option general_options[], provider_options[], model_options[];
+extern const struct option general_options[], provider_options[], model_options[], policy_options[],
+	member_options[];
 extern const struct option_section option_sections[];
 
 int option_count(const struct option *table);

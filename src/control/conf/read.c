@@ -7,7 +7,7 @@
 
 #define MAX_PATH_CHARS 64 /* of an option */
 #define MAX_NAMES 64
-#define MAX_ENTRIES 10000 /* of providers, of models, files and built-in ones together */
+#define MAX_ENTRIES 10000 /* of each section, files and built-in ones together */
 #define ENVIRONMENT "SLUICE_"
 
 struct reader {
@@ -111,7 +111,10 @@ static bool fail_unknown(
 	if (t->table == general_options && prefix.n == 0) {
 		add_name(&names, SPAN("providers"));
 		add_name(&names, SPAN("models"));
+		add_name(&names, SPAN("policies"));
 	}
+	if (t->table == policy_options && prefix.n == 0)
+		add_name(&names, SPAN("models"));
 	near = text_nearest(m->key, names.list);
 	if (near == NULL)
 		near = elsewhere(t->table, m->key);
@@ -324,7 +327,13 @@ static bool is_section(const struct option *table, struct span path)
 	return false;
 }
 
-static bool read_entries(struct reader *r, const struct yaml_node *m, bool providers);
+/* A section whose entries have names; false: it is none. */
+typedef bool (*read_section)(struct reader *r, const struct yaml_node *map);
+static read_section section_of(struct span key);
+static bool read_entries(struct reader *r, const struct yaml_node *m, read_section read);
+
+static bool read_members(
+	struct reader *r, const struct target *policy, const struct yaml_node *list);
 
 static bool read_map(
 	struct reader *r, const struct target *t, struct span prefix, const struct yaml_node *map)
@@ -338,8 +347,13 @@ static bool read_map(
 		struct span path = {text, (size_t)n};
 		const struct option *o;
 
-		if (top && (span_is(m->key, "providers") || span_is(m->key, "models"))) {
-			if (!read_entries(r, m, m->key.p[0] == 'p'))
+		if (top && section_of(m->key) != NULL) {
+			if (!read_entries(r, m, section_of(m->key)))
+				return false;
+			continue;
+		}
+		if (t->table == policy_options && prefix.n == 0 && span_is(m->key, "models")) {
+			if (!read_members(r, t, m))
 				return false;
 			continue;
 		}
@@ -373,6 +387,9 @@ static bool read_provider(struct reader *r, const struct yaml_node *m, struct co
 {
 	struct target t = {.table = provider_options, .base = p};
 
+	if (span_is(m->key, "policy"))
+		return fail_at(r, m->key_line, m->key_column,
+			"no provider can be named \"policy\": policy/name is a policy");
 	if (!option_name_is_valid(m->key))
 		return fail_at(r, m->key_line, m->key_column,
 			"provider name \"%.*s\": letters, digits, '.', '_' and '-' only, at most "
@@ -425,7 +442,7 @@ static void *grow(struct reader *r, const void *old, int n_old, int n, size_t si
 	void *p;
 
 	if (n_old + n > MAX_ENTRIES) {
-		err_set(r->err, ERR_CONFIG, "%s: too many providers or models", r->file);
+		err_set(r->err, ERR_CONFIG, "%s: too many entries in one section", r->file);
 		return NULL;
 	}
 	p = arena_zalloc(&r->c->arena, size * (size_t)(n_old + n + 1));
@@ -474,7 +491,100 @@ static bool read_models(struct reader *r, const struct yaml_node *map)
 	return true;
 }
 
-static bool read_entries(struct reader *r, const struct yaml_node *m, bool providers)
+/* ---- policies ---- */
+
+/* A model's name alone, or a mapping with what else is to be said of it. */
+static bool read_member(struct reader *r, const struct target *policy, const struct yaml_node *m,
+	struct conf_member *member)
+{
+	struct target t = {.table = member_options, .base = member};
+
+	snprintf(t.name, sizeof(t.name), "%.60smodels.", policy->name);
+	*member = (struct conf_member){.line = m->line, .column = m->column};
+	member->origins = read_defaults(member_options, &r->c->arena, member, r->err);
+	if (member->origins == NULL)
+		return false;
+	t.origins = member->origins;
+	if (m->kind == YAML_SCALAR)
+		return read_option(r, &t, &member_options[0], m);
+	if (m->kind != YAML_MAP)
+		return fail_at(r, m->line, m->column,
+			"%s: a model's name is expected, or {model: name, retries: 1}", t.name);
+	if (!read_map(r, &t, SPAN(""), m))
+		return false;
+	if (member->model == NULL)
+		return fail_at(r, m->line, m->column, "%s: a member has no model", t.name);
+	return true;
+}
+
+static bool read_members(
+	struct reader *r, const struct target *policy, const struct yaml_node *list)
+{
+	struct conf_policy *p = policy->base;
+
+	if (list->kind != YAML_LIST)
+		return fail_at(r, list->line, list->column,
+			"%smodels: a list is expected, such as [openai/gpt-4o, "
+			"anthropic/claude-sonnet-4-5]",
+			policy->name);
+	p->n_members = 0;
+	p->members = grow(r, NULL, 0, list->n, sizeof(*p->members));
+	if (p->members == NULL)
+		return false;
+	for (const struct yaml_node *m = list->first; m != NULL; m = m->next)
+		if (!read_member(r, policy, m, &p->members[p->n_members++]))
+			return false;
+	return true;
+}
+
+static bool read_policy(struct reader *r, const struct yaml_node *m, struct conf_policy *p)
+{
+	struct target t = {.table = policy_options, .base = p};
+
+	snprintf(t.name, sizeof(t.name), "policies.%.*s.", SPAN_ARG(span_head(m->key, 64)));
+	if (m->kind != YAML_MAP)
+		return fail_at(r, m->line, m->column,
+			"policies.%.*s: a mapping is expected, such as {models: [openai/gpt-4o, "
+			"anthropic/claude-sonnet-4-5]}",
+			SPAN_ARG(span_head(m->key, 64)));
+	*p = (struct conf_policy){.line = m->key_line, .column = m->key_column};
+	p->name = arena_cstr(&r->c->arena, m->key);
+	p->origins = read_defaults(policy_options, &r->c->arena, p, r->err);
+	if (p->name == NULL || p->origins == NULL)
+		return err_set(r->err, ERR_NO_MEMORY, NULL);
+	t.origins = p->origins;
+	return read_map(r, &t, SPAN(""), m);
+}
+
+static bool read_policies(struct reader *r, const struct yaml_node *map)
+{
+	struct conf *c = r->c;
+
+	c->policies = grow(r, c->policies, c->n_policies, map->n, sizeof(*c->policies));
+	if (c->policies == NULL)
+		return false;
+	for (const struct yaml_node *m = map->first; m != NULL; m = m->next) {
+		int i = 0;
+
+		while (i < c->n_policies && !span_is(m->key, c->policies[i].name))
+			i++;
+		if (!read_policy(r, m, &c->policies[i]))
+			return false;
+		c->n_policies += i == c->n_policies;
+	}
+	return true;
+}
+
+static read_section section_of(struct span key)
+{
+	if (span_is(key, "providers"))
+		return read_providers;
+	if (span_is(key, "models"))
+		return read_models;
+	return span_is(key, "policies") ? read_policies : NULL;
+}
+
+static bool read_entries(struct reader *r, const struct yaml_node *m, read_section read)
 {
 	if (yaml_is_null(m))
 		return true;
@@ -482,7 +592,7 @@ static bool read_entries(struct reader *r, const struct yaml_node *m, bool provi
 		return fail_at(r, m->line, m->column,
 			"%.*s: a mapping is expected: lines of the form \"name: {...}\"",
 			SPAN_ARG(m->key));
-	return providers ? read_providers(r, m) : read_models(r, m);
+	return read(r, m);
 }
 
 bool read_tree(

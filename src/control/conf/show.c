@@ -88,6 +88,38 @@ static bool shows_any(const struct option *table, const void *base)
 	return false;
 }
 
+/* A member in one line. */
+static void show_member(const struct conf_member *m, struct buf *out)
+{
+	const char *comma = "    - {";
+
+	for (const struct option *o = member_options; o->path != NULL; o++) {
+		if (!option_is_set(o, m))
+			continue;
+		buf_printf(out, "%s%s: ", comma, o->path);
+		option_write(o, m, out);
+		comma = ", ";
+	}
+	buf_append_cstr(out, "}\n");
+}
+
+static void show_policies(const struct conf *c, bool sources, struct buf *out)
+{
+	if (c->n_policies > 0)
+		buf_append_cstr(out, "policies:\n");
+	for (int i = 0; i < c->n_policies; i++) {
+		const struct conf_policy *p = &c->policies[i];
+
+		buf_append_cstr(out, "  ");
+		text_json_string(out, span_of(p->name));
+		buf_append_cstr(out, ":\n");
+		show_table(policy_options, p, p->origins, sources, 2, out);
+		buf_append_cstr(out, p->n_members > 0 ? "    models:\n" : "    models: []\n");
+		for (int k = 0; k < p->n_members; k++)
+			show_member(&p->members[k], out);
+	}
+}
+
 bool conf_show(const struct conf *c, bool sources, struct buf *out)
 {
 	show_table(general_options, c, c->origins, sources, 0, out);
@@ -109,6 +141,7 @@ bool conf_show(const struct conf *c, bool sources, struct buf *out)
 		buf_append_cstr(out, shows_any(model_options, m) ? ":\n" : ": {}\n");
 		show_table(model_options, m, m->origins, sources, 2, out);
 	}
+	show_policies(c, sources, out);
 	return !out->failed;
 }
 
@@ -181,7 +214,11 @@ bool conf_template(struct buf *out)
 		"#   my-vllm/llama:\n"
 		"#     context_window: 131072\n"
 		"#     input_price: \"0.10\"\n"
-		"#     output_price: \"0.40\"\n");
+		"#     output_price: \"0.40\"\n"
+		"\n## Models that stand in for each other, called as policy/NAME.\n"
+		"# policies:\n"
+		"#   fast:\n"
+		"#     models: [openai/gpt-4o-mini, anthropic/claude-haiku-4-5]\n");
 	return !out->failed;
 }
 
@@ -259,6 +296,12 @@ bool conf_reference(struct buf *out)
 			     "given is as the catalogue\n"
 			     "has it; a price that nobody knows is unknown, and the cost of a "
 			     "request says so.\n");
+	reference_table("Each entry of `policies`", policy_options, false, out);
+	buf_append_cstr(out,
+		"\nThe entry's name has 1 to 64 of `a-z`, `0-9`, `.`, `_` and `-`. Its "
+		"`models` is a list of names, or of\n"
+		"mappings with these options:\n");
+	reference_table("Each of a policy's `models`", member_options, false, out);
 	return !out->failed;
 }
 
