@@ -52,13 +52,30 @@ static bool has_tag(struct span list, struct span tag)
 	return false;
 }
 
+static bool may_see(struct exchange_env *env, const struct auth_identity *who, struct span model);
+
+/* One of its models is enough. Its nesting was checked. */
+static bool may_see_policy(
+	struct exchange_env *env, const struct auth_identity *who, struct span name)
+{
+	const struct policy *p = snapshot_policy(env->snapshot, name);
+
+	for (int i = 0; p != NULL && i < p->n; i++)
+		if (may_see(env, who, p->members[i].model))
+			return true;
+	return false;
+}
+
 /* Usable for some kind of request. */
 static bool may_see(struct exchange_env *env, const struct auth_identity *who, struct span model)
 {
 	static const enum llm_op ops[] = {LLM_OP_CHAT, LLM_OP_EMBEDDINGS, LLM_OP_IMAGES,
 		LLM_OP_TRANSCRIPTIONS, LLM_OP_SPEECH};
+	struct span policy = policy_name_in(model);
 	char list[129];
 
+	if (policy.p != NULL)
+		return may_see_policy(env, who, policy);
 	for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++)
 		if (access_allows(auth_access(env->auth), who, ops[i], model, list))
 			return true;

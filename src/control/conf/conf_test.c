@@ -237,7 +237,25 @@ static const struct {
 		"default_model, durability, drop_params, spend_limit_status, tls, log, cors, "
 		"media, limits, answers, timeouts, "
 		"providers, "
-		"models"},
+		"models, policies"},
+	{"policies: {a: [x/y]}\n",
+		"f.yaml:1:15: policies.a: a mapping is expected, such as {models: "
+		"[openai/gpt-4o, anthropic/claude-sonnet-4-5]}"},
+	{"policies: {a: {models: x/y}}\n",
+		"f.yaml:1:24: policies.a.models: a list is expected, such as [openai/gpt-4o, "
+		"anthropic/claude-sonnet-4-5]"},
+	{"policies: {a: {models: [{retries: 1}]}}\n",
+		"f.yaml:1:25: policies.a.models: a member has no model"},
+	{"policies: {a: {models: [x/y, [z]]}}\n",
+		"f.yaml:1:30: policies.a.models: a model's name is expected, or {model: name, "
+		"retries: 1}"},
+	{"policies: {a: {models: [{model: x/y, retries: 11}]}}\n",
+		"f.yaml:1:47: policies.a.models.retries \"11\" is out of range: 0 to 10"},
+	{"policies: {a: {member: 1}}\n",
+		"f.yaml:1:16: unknown key \"policies.a.member\"; known here: type, on_error, "
+		"deadline, models"},
+	{"providers: {policy: {type: openai}}\n",
+		"f.yaml:1:13: no provider can be named \"policy\": policy/name is a policy"},
 	{"providers: {a: {typ: openai}}\n",
 		"f.yaml:1:17: unknown key \"providers.a.typ\"; did you mean \"type\"?"},
 	{"models: {a/b: {price: 1}}\n",
@@ -545,7 +563,39 @@ static void test_what_is_shown_reads_again(void **state)
 			   "limits: {max_body: 1500, head: 1500ms, drain: 0}\n"
 			   "cors: {origins: ['*', http://a:1]}\n"
 			   "providers: {null-1: {type: x, api_key: '$${SLUICE_TEST_SET'}}\n"
-			   "models: {a/b: {}, 'a/\"q\"': {input_price: 000.5}}\n");
+			   "models: {a/b: {}, 'a/\"q\"': {input_price: 000.5}}\n"
+			   "policies: {p: {models: []}, q: {type: load_balance, deadline: 1s, "
+			   "on_error: next, models: [x/y, {model: policy/p, weight: 0}]}}\n");
+}
+
+static void test_policies(void **state)
+{
+	struct err err = {0};
+	struct conf *c = conf_read(&sys_real, "f.yaml",
+		SPAN("policies:\n"
+		     "  fast: {models: [a/b, {model: c/d, retries: 2}]}\n"
+		     "  split:\n"
+		     "    type: load_balance\n"
+		     "    deadline: 30s\n"
+		     "    models:\n"
+		     "      - {model: policy/fast, weight: 3}\n"),
+		&err);
+
+	if (c == NULL)
+		fail_msg("%s", err.text);
+	assert_int_equal(c->n_policies, 2);
+	assert_string_equal(c->policies[0].name, "fast");
+	assert_string_equal(c->policies[0].type, "fallback");
+	assert_int_equal(c->policies[0].deadline_ms, 120000);
+	assert_int_equal(c->policies[0].n_members, 2);
+	assert_string_equal(c->policies[0].members[0].model, "a/b");
+	assert_int_equal(c->policies[0].members[0].retries, 0);
+	assert_int_equal(c->policies[0].members[1].retries, 2);
+	assert_string_equal(c->policies[1].type, "load_balance");
+	assert_int_equal(c->policies[1].deadline_ms, 30000);
+	assert_int_equal(c->policies[1].members[0].weight, 3);
+	assert_int_equal(c->policies[1].line, 3);
+	conf_free(c);
 }
 
 static void test_template(void **state)
@@ -595,6 +645,8 @@ static void test_reference_has_every_option(void **state)
 #define GENERAL(path, ...) assert_true(span_find(buf_span(&out), SPAN("| `" path "` |")) >= 0);
 #define PROVIDER GENERAL
 #define MODEL GENERAL
+#define POLICY GENERAL
+#define MEMBER GENERAL
 #include "control/conf/options.def"
 	buf_done(&out);
 }
@@ -718,6 +770,7 @@ int main(void)
 		cmocka_unit_test(test_environment_beats_the_file),
 		cmocka_unit_test(test_secrets_are_masked),
 		cmocka_unit_test(test_what_is_shown_reads_again),
+		cmocka_unit_test(test_policies),
 		cmocka_unit_test(test_template),
 		cmocka_unit_test(test_reference_has_every_option),
 		cmocka_unit_test(test_no_file),

@@ -509,11 +509,13 @@ static bool read_member(struct reader *r, const struct target *policy, const str
 		return read_option(r, &t, &member_options[0], m);
 	if (m->kind != YAML_MAP)
 		return fail_at(r, m->line, m->column,
-			"%s: a model's name is expected, or {model: name, retries: 1}", t.name);
+			"%smodels: a model's name is expected, or {model: name, retries: 1}",
+			policy->name);
 	if (!read_map(r, &t, SPAN(""), m))
 		return false;
 	if (member->model == NULL)
-		return fail_at(r, m->line, m->column, "%s: a member has no model", t.name);
+		return fail_at(
+			r, m->line, m->column, "%smodels: a member has no model", policy->name);
 	return true;
 }
 
