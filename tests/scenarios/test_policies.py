@@ -235,7 +235,7 @@ def test_limits_hold_over_attempts(world, sim, stream):
     rows = api.gateway.rows(1)
     assert len(rows) == 1 and api.spent(f"{govern.KEYS}/{key}") == rows[0]["cost_nusd"] > 0
     assert api.ask(text, "policy/lost", stream=stream).status_code == 200
-    rows = api.gateway.rows(3)
+    rows = kit.wait_until(lambda: (lambda found: found if all(kit.is_final(r) for r in found) else None)(api.gateway.rows(3)), "all is settled")
     assert len(rows) == 3 and api.spent(f"{govern.KEYS}/{key}") == sum(row["cost_nusd"] for row in rows)
 
 
