@@ -101,7 +101,8 @@ class Bench:
                                 "count": {"type": "compatible", "base_url": f"http://127.0.0.1:{self.sim_port}/v1", "api_key": "x"},
                                 "claude": {"type": "anthropic", "base_url": f"http://127.0.0.1:{self.sim_port}", "api_key": "x"}},
                   "models": {f"{p}/{m}": {"context_window": 200000, "max_output": 4096, "input_price": "1", "output_price": "2"}
-                             for p in ("sim", "claude") for m in (self.plain_model, self.stream_model, self.slow_model)}}
+                             for p in ("sim", "claude") for m in (self.plain_model, self.stream_model, self.slow_model)},
+                  "policies": {"three": {"models": [f"{p}/{self.plain_model}" for p in ("sim", "claude", "count")]}}}
         path = data + ".yaml"
         with open(path, "w", encoding="utf-8") as f:
             json.dump(config, f)
@@ -240,7 +241,8 @@ http {{
             path = ("/stream" if stream else "") + "/v1/chat/completions"
         else:
             key, provider = (self.limited_key(), "sim") if side == "limited" else (self.key, side)
-            child, port, path, model = self.sluice, self.sluice_port, "/v1/chat/completions", f"{provider}/{model}"
+            model = "policy/three" if side == "policy" else f"{provider}/{model}"
+            child, port, path = self.sluice, self.sluice_port, "/v1/chat/completions"
         before = self.cpu_us(child)
         result = self.load(port, model, stream, path, connections, seconds, key=key, more=more, prompt_bytes=prompt_bytes)
         return (self.cpu_us(child) - before) / result[unit], result[unit] / result["seconds"]
@@ -267,7 +269,8 @@ http {{
         return self.limited
 
     def compare_cpu(self, what, stream, rounds, seconds, ours="sim", theirs="nginx", target=1.0, connections=64, prompt_bytes=1900):
-        """Two sides in turn. "sim" passes on, "claude" translates, "limited" passes on under every limit there is."""
+        """Two sides in turn. "sim" passes on, "claude" translates, "limited" passes on under every limit there is, "policy"
+        by a policy of three members whose first answers."""
         got = {side: [] for side in (theirs, ours)}
         for turn in range(rounds + 1):
             for side, found in got.items():
@@ -391,6 +394,7 @@ http {{
         self.compare_cpu("300 KB request", False, rounds, seconds, target=1.5, connections=16, prompt_bytes=300000)
         self.compare_cpu("300 KB request translated, against pass mode", False, rounds, seconds, "claude", "sim", None, 16, 300000)
         self.compare_cpu("2 KB request under all limits, against none", False, rounds, seconds, "limited", "sim", 1.1)
+        self.compare_cpu("2 KB request by a policy of three, against none", False, rounds, seconds, "policy", "sim", 1.05)
         self.count_tokens(rounds, 0.5)
         self.compare_latency(rounds, 1 if self.quick else 2)
         self.memory(*((2000, 1000) if self.quick else (10000, 5000)))
