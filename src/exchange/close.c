@@ -244,6 +244,8 @@ enum move step_settle(struct exchange *x)
 
 	judge(x);
 	assess(x, x->err.code == ERR_OK);
+	if (x->err.code == ERR_OK)
+		route_succeeded(x);
 	hold_settle(x);
 	fill_row(x, &row);
 	journal_forget(&x->waiter);

@@ -6,6 +6,7 @@
  * One a worker, touched by its thread alone (what the pointers lead to says by itself which of it
  * is shared). The snapshot is replaced by the worker when it is told to.
  */
+#include "exchange/health.h"
 #include "exchange/snapshot.h"
 #include "machine/http/server.h"
 #include "machine/obs/metrics.h"
@@ -44,6 +45,7 @@ struct exchange_env {
 	struct json_scratch scratch;
 	struct tls_context *media_tls; /* made when first needed */
 	struct list credentials;       /* tokens; credential.h */
+	struct health health;          /* of the targets of policies */
 	struct buf out;                /* events that had to be rewritten, during one read */
 	char refused_id[ID_REQUEST_CHARS + 1]; /* of a request that could not be read */
 	struct http_field refused_fields[2];

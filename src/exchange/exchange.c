@@ -233,6 +233,7 @@ void exchange_env_done(struct exchange_env *env)
 {
 	assert(env->n_exchanges == 0);
 	credential_done(env);
+	health_done(&env->health);
 	buf_done(&env->out);
 	free(env->scratch.mem);
 	env->scratch.mem = NULL;

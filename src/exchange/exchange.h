@@ -197,6 +197,8 @@ void lookup_end(struct exchange *x); /* of an answer that was kept for others */
 enum move step_route(struct exchange *x);
 /* Behind a failed attempt: waits, then leads to the next one. FAIL: that was the last. */
 enum move step_retry(struct exchange *x);
+/* The answer of a policy's target is complete. */
+void route_succeeded(struct exchange *x);
 /* Another attempt may follow this one as long as the client has nothing. */
 bool route_may_go_on(const struct exchange *x);
 

@@ -71,6 +71,40 @@ static bool refuse_unknown(struct exchange *x, struct span name)
 		nearest != NULL ? "\"?" : "");
 }
 
+static bool is_out(const struct exchange *x, const struct routing *r, int at)
+{
+	return health_is_out(&x->env->health, r->plan.targets[at].model, loop_now_ms(x->env->loop));
+}
+
+/*
+ * The first target from `at` on that is not out, and not of the provider `except` (empty: of any).
+ * When all are out, the first of them: an attempt that probably fails is better than none. n: there
+ * is no such target.
+ */
+static int next_target(
+	const struct exchange *x, const struct routing *r, int at, struct span except)
+{
+	int out = r->plan.n;
+
+	for (int i = at; i < r->plan.n; i++) {
+		struct span rest = r->plan.targets[i].model, provider = span_cut(&rest, '/');
+
+		if (except.n > 0 && span_eq(provider, except))
+			continue;
+		if (!is_out(x, r, i))
+			return i;
+		if (out == r->plan.n)
+			out = i;
+	}
+	return out;
+}
+
+static void begin_attempt(struct exchange *x, const struct routing *r)
+{
+	x->target = r->plan.targets[r->at].model;
+	health_enter(&x->env->health, x->target, loop_now_ms(x->env->loop));
+}
+
 static bool plan_targets(struct exchange *x, struct span name)
 {
 	const struct plan_ask ask = {.trace_id = x->meta.trace_id,
@@ -98,7 +132,8 @@ static bool plan_targets(struct exchange *x, struct span name)
 	r->deadline_ms = loop_now_ms(x->env->loop) + policy->deadline_ms;
 	x->routing = r;
 	x->policy = policy->name;
-	x->target = r->plan.targets[0].model;
+	r->at = next_target(x, r, 0, (struct span){NULL, 0});
+	begin_attempt(x, r);
 	return true;
 }
 
@@ -137,22 +172,19 @@ static int wait_again(struct exchange *x, struct routing *r)
 		passed_field(x, "retry-after"), passed_field(x, "retry-after-ms"));
 	uint64_t chance;
 
-	if (r->tries >= r->plan.targets[r->at].retries)
+	if (r->tries >= r->plan.targets[r->at].retries ||
+		(is_out(x, r, r->at) && r->at + 1 < r->plan.n))
 		return -1;
 	memcpy(&chance, x->id.bytes + sizeof(x->id.bytes) - sizeof(chance), sizeof(chance));
 	chance = (chance ^ (uint64_t)x->attempts) * 0x9e3779b97f4a7c15u;
 	return attempt_wait_ms(r->tries + 1, x->err.code, asked, chance >> 32);
 }
 
-static bool is_same_provider(const struct exchange *x, struct span model)
-{
-	return span_eq(span_cut(&model, '/'), x->name.provider);
-}
-
 /* Moves to the attempt that follows; how long to wait for it, or -1: there is none. */
 static int go_on(struct exchange *x, struct routing *r)
 {
 	enum attempt_next next = attempt_after(x->err.code, x->err_from_provider);
+	struct span except = {NULL, 0};
 	int wait = -1;
 
 	if (next == ATTEMPT_STOP || !route_may_go_on(x))
@@ -162,12 +194,11 @@ static int go_on(struct exchange *x, struct routing *r)
 	if (wait >= 0) {
 		r->tries++;
 	} else {
+		if (next == ATTEMPT_OTHER_PROVIDER)
+			except = x->name.provider;
 		wait = 0;
 		r->tries = 0;
-		for (r->at++; r->at < r->plan.n; r->at++)
-			if (next != ATTEMPT_OTHER_PROVIDER ||
-				!is_same_provider(x, r->plan.targets[r->at].model))
-				break;
+		r->at = next_target(x, r, r->at + 1, except);
 	}
 	if (r->at >= r->plan.n || loop_now_ms(x->env->loop) + wait > r->deadline_ms)
 		return -1;
@@ -214,11 +245,28 @@ static void on_wait(struct timer *t)
 		exchange_advance(x);
 }
 
+/* What a target did wrong by itself counts; what it rightly refused does not. */
+static void note_failure(struct exchange *x)
+{
+	if (attempt_after(x->err.code, x->err_from_provider) == ATTEMPT_AGAIN)
+		health_note(&x->env->health, x->target, true, loop_now_ms(x->env->loop));
+}
+
+void route_succeeded(struct exchange *x)
+{
+	if (x->routing != NULL)
+		health_note(&x->env->health, x->target, false, loop_now_ms(x->env->loop));
+}
+
 enum move step_retry(struct exchange *x)
 {
 	struct routing *r = x->routing;
-	int wait = r != NULL ? go_on(x, r) : -1;
+	int wait = -1;
 
+	if (r != NULL) {
+		note_failure(x);
+		wait = go_on(x, r);
+	}
 	if (wait < 0) {
 		if (x->held_back && !x->gated) /* nothing of it was an answer */
 			buf_clear(&x->held);
@@ -227,7 +275,7 @@ enum move step_retry(struct exchange *x)
 	relay_cancel(x);
 	close_attempt(x);
 	forget_attempt(x);
-	x->target = r->plan.targets[r->at].model;
+	begin_attempt(x, r);
 	/* Also without a wait: the next call does not begin inside the last one's events. */
 	x->timer.fire = on_wait;
 	timer_start(&x->timer, wait);

@@ -72,8 +72,8 @@ def test_what_fails_over(world, sim, script, stream):
     answer = ask(gateway, "p", stream=stream)
     assert answer.status_code == 200 and answer.headers["x-sluice-model"] == GOOD, answer.text
     assert answer.headers["x-sluice-attempts"] == "2"
-    paid = [row for row in gateway.rows(1) if row["outcome"] == 0 or row["status"] == 200]
-    assert len(paid) == 1 and paid[0]["cost_nusd"] > 0
+    answered = kit.wait_until(lambda: [row for row in gateway.rows(1) if row["status"] == 200 and kit.is_final(row)], "the answer is settled")
+    assert len(answered) == 1 and answered[0]["cost_nusd"] > 0
 
 
 def test_an_error_before_the_first_content_fails_over(world):
@@ -245,6 +245,21 @@ def test_rates_count_a_request_once(world):
     key, text = api.key()
     api("POST", f"{govern.KEYS}/{key}/limit", {"requests_per_minute": 2}, expect=204)
     assert [api.ask(text, "policy/p").status_code for _ in range(3)] == [200, 200, 429]
+
+
+def test_a_dead_target_is_left_alone(world, sim):
+    """After five failures in a row nobody waits for it any more: the next model is asked at once."""
+    gateway = world({"p": {"models": [failing("status=503"), GOOD]}, "alone": {"models": [failing("status=503")]}}, workers=1)
+    assert [ask(gateway, "p").headers["x-sluice-attempts"] for _ in range(8)] == ["2"] * 5 + ["1"] * 3
+    before = sim.counts()["requests"]
+    assert ask(gateway, "alone").status_code == 503  # better than nothing: it is asked all the same
+    assert sim.counts()["requests"] == before + 1
+
+
+def test_refusals_of_a_request_do_not_close_a_target(world):
+    """A 400 says something of the request, not of the model."""
+    gateway = world({"p": {"models": [failing("status=400"), "claude/claude"]}}, workers=1)
+    assert [ask(gateway, "p").headers["x-sluice-attempts"] for _ in range(7)] == ["2"] * 7
 
 
 def test_a_client_that_leaves_between_attempts(world, sim):
