@@ -37,6 +37,7 @@ static void assess(struct exchange *x, bool complete)
 	bool stream = x->tap != NULL;
 	int64_t output_bytes = stream ? x->tap->output_bytes : x->plain_output_bytes;
 
+	x->priced = false;
 	if (stream)
 		x->usage = x->tap->usage;
 	if (x->endpoint->op == LLM_OP_COUNT_TOKENS || !x->sent || x->not_http ||
@@ -70,7 +71,8 @@ static void assess(struct exchange *x, bool complete)
 		x->usage = (struct llm_usage){.input_uncached = estimate_input(x),
 			.output = estimate((size_t)output_bytes)};
 	}
-	if (x->model == NULL || !price_of(x->model, &x->usage, &x->cost_nusd))
+	x->priced = price_of(x->model, &x->usage, &x->cost_nusd);
+	if (!x->priced)
 		x->cost_nusd = COST_UNKNOWN;
 }
 
@@ -148,6 +150,7 @@ static void fill_row(const struct exchange *x, struct request_row *row)
 		.extra = x->meta.extra,
 		.referer = x->referer,
 		.title = x->title,
+		.tool = x->tool,
 		.upstream_id = x->upstream_id,
 		.status = x->status,
 		.attempts = x->attempts,
@@ -155,7 +158,12 @@ static void fill_row(const struct exchange *x, struct request_row *row)
 		.outcome = x->outcome,
 		.basis = x->basis,
 		.usage = x->usage,
-		.cost_nusd = x->cost_nusd};
+		.cost_nusd = x->cost_nusd,
+		.overrun = x->overrun};
+	if (x->priced) {
+		row->price_source = x->model->source;
+		row->price = *price_row(x->model, &x->usage);
+	}
 }
 
 static void release(struct exchange *x)

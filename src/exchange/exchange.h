@@ -70,6 +70,7 @@ struct exchange {
 	struct llm_facts facts; /* spans in the arena */
 	struct llm_metadata meta;
 	struct span referer, title, headers_extra; /* headers_extra: raw JSON object, or empty */
+	struct span tool; /* title, or the product that the user agent names */
 	const char *hint;
 
 	/* A body of multipart/form-data; boundary.n == 0: it is JSON. */
@@ -152,6 +153,8 @@ struct exchange {
 	enum request_basis basis;
 	struct llm_usage usage;
 	int64_t cost_nusd;
+	bool priced;  /* cost_nusd is usage times the model's price */
+	bool overrun; /* it cost more than was held */
 
 	/* When. */
 	int64_t wall_ms, start_us, received_us, first_us, overhead_us, last_ms, relay_ms;

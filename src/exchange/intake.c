@@ -6,6 +6,7 @@
 
 #define MAX_HEADER_EXTRAS 32
 #define MAX_HEADER_EXTRA_BYTES 1024
+#define MAX_PRODUCT_BYTES 64
 
 bool intake_identify(struct exchange_env *env, const struct http_head *head, bool absent_ok,
 	bool *found, struct auth_identity *who, struct err *err)
@@ -136,6 +137,17 @@ static struct span read_dimensions(struct exchange *x, const struct http_head *h
 	return made;
 }
 
+/* "claude-cli/2.1 (external)" is claude-cli: versions would part what belongs together. */
+static struct span read_product(struct exchange *x, struct span agent)
+{
+	size_t n = 0;
+
+	while (n < agent.n && n < MAX_PRODUCT_BYTES && agent.p[n] > ' ' && agent.p[n] < 0x7f &&
+		agent.p[n] != '/' && agent.p[n] != ';' && agent.p[n] != '(')
+		n++;
+	return n > 0 ? arena_copy(&x->arena, span_head(agent, n)) : (struct span){NULL, 0};
+}
+
 static void read_attribution(struct exchange *x, const struct http_head *head)
 {
 	struct span referer = http_field(head, "http-referer"), title = http_field(head, "x-title");
@@ -145,6 +157,7 @@ static void read_attribution(struct exchange *x, const struct http_head *head)
 		x->referer = arena_copy(&x->arena, field_text(referer, text));
 	if (title.n > 0)
 		x->title = arena_copy(&x->arena, field_text(title, text));
+	x->tool = x->title.n > 0 ? x->title : read_product(x, http_field(head, "user-agent"));
 	x->headers_extra = read_dimensions(x, head);
 }
 

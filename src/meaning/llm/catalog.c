@@ -112,6 +112,14 @@ bool catalog_put(struct catalog *c, const struct llm_model *m, struct err *err)
 	return true;
 }
 
+static bool own_imported(struct catalog *c, const struct llm_model *m, struct llm_model *copy)
+{
+	bool ok = own(c, m, copy);
+
+	copy->source = LLM_PRICE_IMPORTED;
+	return ok;
+}
+
 bool catalog_merge(struct catalog *c, const struct catalog *from, struct err *err)
 {
 	struct catalog both = {.n = 0};
@@ -128,7 +136,7 @@ bool catalog_merge(struct catalog *c, const struct catalog *from, struct err *er
 		if (order < 0)
 			both.models[both.n++] = c->models[i];
 		else
-			ok = ok && own(c, &from->models[j], &both.models[both.n++]);
+			ok = ok && own_imported(c, &from->models[j], &both.models[both.n++]);
 		i += order <= 0;
 		j += order >= 0;
 	}
@@ -229,6 +237,16 @@ static const struct llm_price no_price = {0, LLM_PRICE_UNKNOWN, LLM_PRICE_UNKNOW
 	LLM_PRICE_UNKNOWN, LLM_PRICE_UNKNOWN, LLM_PRICE_UNKNOWN, LLM_PRICE_UNKNOWN,
 	LLM_PRICE_UNKNOWN, LLM_PRICE_UNKNOWN, LLM_PRICE_UNKNOWN, LLM_PRICE_UNKNOWN};
 
+const char *llm_price_source_name(enum llm_price_source s)
+{
+	static const char *const names[LLM_PRICE_SOURCE_COUNT] = {[LLM_PRICE_NOWHERE] = "unknown",
+		[LLM_PRICE_CATALOG] = "catalog",
+		[LLM_PRICE_IMPORTED] = "imported",
+		[LLM_PRICE_CONFIGURED] = "configuration"};
+
+	return names[s];
+}
+
 struct llm_model llm_model_unknown(struct span id)
 {
 	return (struct llm_model){.id = id,
@@ -256,6 +274,13 @@ static bool override_price(const char *text, int64_t *slot, const char *member, 
 	return false;
 }
 
+static bool names_a_price(const struct llm_override *o)
+{
+	return o->input != NULL || o->output != NULL || o->cache_read != NULL ||
+	       o->cache_write != NULL || o->characters != NULL || o->sound_hour != NULL ||
+	       o->picture != NULL;
+}
+
 bool catalog_override(struct catalog *c, const struct llm_override *o, struct err *err)
 {
 	const struct llm_model *known = catalog_find(c, o->id);
@@ -270,6 +295,8 @@ bool catalog_override(struct catalog *c, const struct llm_override *o, struct er
 		m.context_window = o->context_window;
 	if (o->max_output >= 0)
 		m.max_output = o->max_output;
+	if (names_a_price(o))
+		m.source = LLM_PRICE_CONFIGURED;
 	/* One price for every prompt size: what is written is what is meant. */
 	if (o->input != NULL || o->output != NULL)
 		m.n_tiers = 1;
@@ -460,7 +487,8 @@ static bool read_model(yyjson_val *object, struct llm_model *m, struct err *err)
 	size_t i, max;
 	yyjson_val *k, *v;
 
-	*m = (struct llm_model){.api = SPAN("chat"), .geolocation = SPAN("global")};
+	*m = (struct llm_model){
+		.api = SPAN("chat"), .geolocation = SPAN("global"), .source = LLM_PRICE_CATALOG};
 	json_get_str(object, "id", &m->id);
 	if (span_find_char(m->id, '/') <= 0)
 		return err_set(err, ERR_CONFIG, "a model has no id of the form provider/model");

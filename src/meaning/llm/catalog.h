@@ -26,6 +26,16 @@ struct llm_price {
 	int64_t picture;    /* made: nano-USD each */
 };
 
+/* Where a model's prices come from. */
+enum llm_price_source {
+	LLM_PRICE_NOWHERE, /* the model is not known */
+	LLM_PRICE_CATALOG, /* what the program came with */
+	LLM_PRICE_IMPORTED,
+	LLM_PRICE_CONFIGURED,
+	LLM_PRICE_SOURCE_COUNT
+};
+const char *llm_price_source_name(enum llm_price_source s); /* "catalog" */
+
 enum llm_capability {
 	LLM_CAN_CACHE = 1 << 0,
 	LLM_CAN_SEE = 1 << 1,
@@ -51,6 +61,7 @@ struct llm_model {
 	int n_tiers;                        /* 1 at least; rows ascending by above_tokens */
 	struct llm_price price[LLM_MAX_TIERS];
 	bool data_retention;
+	enum llm_price_source source; /* not part of the JSON, nor of llm_model_eq */
 };
 
 struct catalog;
@@ -66,7 +77,7 @@ bool catalog_write(const struct catalog *c, struct buf *out);
 void catalog_write_model(const struct llm_model *m, struct buf *out);
 /* Adds or replaces. The spans are copied. */
 bool catalog_put(struct catalog *c, const struct llm_model *m, struct err *err);
-/* All of `from`, as catalog_put. */
+/* All of `from`, as catalog_put; their prices are imported ones. */
 bool catalog_merge(struct catalog *c, const struct catalog *from, struct err *err);
 void catalog_free(struct catalog *c);
 

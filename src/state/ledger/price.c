@@ -5,10 +5,10 @@
 #define MILLION 1000000
 #define HOUR_MS 3600000
 
-/* The whole request is priced by the row that its prompt's size selects. */
-static const struct llm_price *row_for(const struct llm_model *m, int64_t input)
+const struct llm_price *price_row(const struct llm_model *m, const struct llm_usage *u)
 {
 	const struct llm_price *row = &m->price[0];
+	int64_t input = llm_usage_input(u);
 
 	for (int i = 1; i < m->n_tiers; i++)
 		if (input > m->price[i].above_tokens)
@@ -40,12 +40,15 @@ static bool in_range(const struct llm_usage *u)
 
 bool price_of(const struct llm_model *m, const struct llm_usage *u, int64_t *nusd)
 {
-	const struct llm_price *p;
+	return m != NULL && in_range(u) && price_by_row(price_row(m, u), u, nusd);
+}
+
+bool price_by_row(const struct llm_price *p, const struct llm_usage *u, int64_t *nusd)
+{
 	__int128 sum = 0, each = 0, hours = 0;
 
-	if (m == NULL || !in_range(u))
+	if (!in_range(u))
 		return false;
-	p = row_for(m, llm_usage_input(u));
 	/*
 	 * Only a read from a cache may stand in for an unknown price: it costs no more than other
 	 * input. Writes and sound cost more, and would be charged too little.

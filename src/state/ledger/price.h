@@ -4,6 +4,11 @@
 #include "meaning/llm/catalog.h"
 #include "meaning/llm/usage.h"
 
+/* The row that prices the whole request, by the size of its prompt. */
+const struct llm_price *price_row(const struct llm_model *m, const struct llm_usage *u);
+/* price_of by that row alone: what a settled request is checked with. */
+bool price_by_row(const struct llm_price *p, const struct llm_usage *u, int64_t *nusd);
+
 /*
  * false: a class that was used has no known price (or there is no model): cost unknown. A read from
  * a cache without a price of its own is charged as input, which it never costs more than. Counts

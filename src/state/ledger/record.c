@@ -7,9 +7,14 @@
  * bytes, integers as little-endian 64 bits, texts as u16 length and bytes. A member is only ever
  * added behind the others of its kind, with a new version; older ones are read.
  */
-#define RECORD_VERSION 3
-#define N_INTS_1 19 /* of version 1 */
-#define N_INTS 22
+#define RECORD_VERSION 4
+#define N_PRICES 11
+#define N_INTS (24 + N_PRICES)
+#define N_TEXTS 12
+
+/* How many there are in records of each version. */
+static const unsigned char n_ints[] = {0, 19, 22, 22, N_INTS}, n_texts[] = {0, 11, 11, 11, N_TEXTS};
+
 enum record_kind { RECORD_CHECKPOINT = 1, RECORD_FINAL = 2 };
 
 static char *put_bytes(char *to, const void *from, size_t n)
@@ -42,18 +47,23 @@ bool record_write(const struct request_row *r, bool final, struct buf *out)
 {
 	const struct span *const texts[] = {&r->op, &r->model_asked, &r->provider, &r->model_served,
 		&r->user_id, &r->trace_id, &r->tags, &r->extra, &r->referer, &r->title,
-		&r->upstream_id};
+		&r->upstream_id, &r->tool};
 	const struct llm_usage *u = &r->usage;
+	const struct llm_price *p = &r->price;
 	const int64_t ints[] = {r->started_ms, r->duration_us, r->first_token_us, r->overhead_us,
 		r->status, r->attempts, r->stream, r->outcome, r->basis, u->present,
 		u->input_uncached, u->cache_read, u->cache_write_5m, u->cache_write_1h,
 		u->input_audio, u->output, u->reasoning, u->output_audio, r->cost_nusd, u->sound_ms,
-		u->characters, u->pictures};
+		u->characters, u->pictures, r->overrun, r->price_source, p->above_tokens, p->input,
+		p->output, p->cache_read, p->cache_write_5m, p->cache_write_1h, p->input_audio,
+		p->output_audio, p->characters, p->sound_hour, p->picture};
 	const struct id *const owners[] = {
 		&r->owners.user_id, &r->owners.group_id, &r->owners.project_id};
 	size_t bytes = 2 + 5 * sizeof(r->id.bytes) + sizeof(ints);
 	char *from, *to;
 
+	_Static_assert(sizeof(ints) == N_INTS * 8 && sizeof(texts) / sizeof(texts[0]) == N_TEXTS,
+		"as many as are read");
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
 		bytes += 2 + bounded(*texts[i]).n;
 	from = to = buf_room(out, bytes);
@@ -111,6 +121,30 @@ static bool take_text(struct span *rest, struct span *s)
 	return true;
 }
 
+/* Prices that are not known are -1; records before version 4 name none. */
+static bool spread_price(const int64_t v[2 + N_PRICES], struct request_row *r)
+{
+	if (v[0] < 0 || v[0] > 1 || v[1] < 0 || v[1] >= LLM_PRICE_SOURCE_COUNT || v[2] < 0)
+		return false;
+	for (int i = 3; i < 2 + N_PRICES; i++)
+		if (v[i] < LLM_PRICE_UNKNOWN)
+			return false;
+	r->overrun = v[0] != 0;
+	r->price_source = (enum llm_price_source)v[1];
+	r->price = (struct llm_price){.above_tokens = v[2],
+		.input = v[3],
+		.output = v[4],
+		.cache_read = v[5],
+		.cache_write_5m = v[6],
+		.cache_write_1h = v[7],
+		.input_audio = v[8],
+		.output_audio = v[9],
+		.characters = v[10],
+		.sound_hour = v[11],
+		.picture = v[12]};
+	return true;
+}
+
 static bool spread(const int64_t v[N_INTS], struct request_row *r)
 {
 	struct llm_usage *u = &r->usage;
@@ -119,7 +153,7 @@ static bool spread(const int64_t v[N_INTS], struct request_row *r)
 		v[7] < 0 || v[7] >= OUTCOME_COUNT || v[8] < 0 || v[8] >= BASIS_COUNT || v[9] < 0 ||
 		v[9] > 1 || v[18] < -1)
 		return false;
-	for (int i = 10; i < N_INTS; i++)
+	for (int i = 10; i < 22; i++)
 		if (v[i] < 0 && i != 18)
 			return false;
 	r->started_ms = v[0];
@@ -144,14 +178,14 @@ static bool spread(const int64_t v[N_INTS], struct request_row *r)
 	u->sound_ms = v[19];
 	u->characters = v[20];
 	u->pictures = v[21];
-	return true;
+	return spread_price(v + 22, r);
 }
 
 bool record_read(struct span payload, struct request_row *r, bool *final)
 {
 	struct span *const texts[] = {&r->op, &r->model_asked, &r->provider, &r->model_served,
 		&r->user_id, &r->trace_id, &r->tags, &r->extra, &r->referer, &r->title,
-		&r->upstream_id};
+		&r->upstream_id, &r->tool};
 	struct id *const owners[] = {
 		&r->owners.user_id, &r->owners.group_id, &r->owners.project_id};
 	struct span rest = payload;
@@ -167,12 +201,12 @@ bool record_read(struct span payload, struct request_row *r, bool *final)
 	for (int i = 0; i < 3 && head[0] >= 3; i++)
 		if (!take(&rest, owners[i]->bytes, sizeof(owners[i]->bytes)))
 			return false;
-	for (int i = 0; i < (head[0] == 1 ? N_INTS_1 : N_INTS); i++)
+	for (int i = 0; i < n_ints[head[0]]; i++)
 		if (!take_int(&rest, &ints[i]))
 			return false;
 	if (!spread(ints, r))
 		return false;
-	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+	for (int i = 0; i < n_texts[head[0]]; i++)
 		if (!take_text(&rest, texts[i]))
 			return false;
 	*final = head[1] == RECORD_FINAL;

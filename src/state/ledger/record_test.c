@@ -36,39 +36,95 @@ static void a_row_comes_back_equal(void **state)
 }
 
 /*
- * What journals of older versions hold is read after an update: version 1 lacks the last three
- * integers, 1 and 2 lack the owners.
+ * What journals of older versions hold is read after an update: version 1 lacks the last three of
+ * 22 integers, 1 and 2 lack the owners, 1 to 3 what follows those integers, and the last text.
  */
-static void records_of_the_version_before_are_read(void **state)
+static void write_old(struct span now, int version, size_t tool, struct buf *out)
+{
+	const size_t ids = 2 + 32, owners = ids + 48, ints = owners + 22 * 8;
+
+	buf_append_char(out, (char)version);
+	buf_append(out, span_skip(span_head(now, ids), 1));
+	if (version >= 3)
+		buf_append(out, span_skip(span_head(now, owners), ids));
+	buf_append(out, span_skip(span_head(now, ints - (version == 1 ? 3 * 8 : 0)), owners));
+	buf_append(out, span_skip(span_head(now, now.n - 2 - tool), ints + 13 * 8));
+}
+
+static void records_of_the_versions_before_are_read(void **state)
 {
 	struct request_row in = test_row(1), out;
-	const size_t ids = 2 + 32, at = ids + 48 + 19 * 8;
 	struct buf now, old;
 	bool final;
 
 	in.usage.sound_ms = 7;
+	in.owners.group_id = (struct id){{2}};
+	in.tool = SPAN("a-tool");
+	in.overrun = true;
 	buf_init(&now, 1 << 20);
 	buf_init(&old, 1 << 20);
 	record_write(&in, true, &now);
-	buf_append_char(&old, 1);
-	buf_append(&old, span_skip(span_head(buf_span(&now), ids), 1));
-	buf_append(&old, span_skip(span_head(buf_span(&now), at), ids + 48));
-	buf_append(&old, span_skip(buf_span(&now), at + 3 * 8));
 	assert_true(record_read(buf_span(&now), &out, &final));
-	assert_int_equal(out.usage.sound_ms, 7);
-	assert_true(record_read(buf_span(&old), &out, &final) && final);
-	assert_int_equal(out.usage.sound_ms, 0);
-	assert_int_equal(out.cost_nusd, in.cost_nusd);
-	assert_true(span_eq(out.model_served, in.model_served));
-	buf_clear(&old);
-	buf_append_char(&old, 2);
-	buf_append(&old, span_skip(span_head(buf_span(&now), ids), 1));
-	buf_append(&old, span_skip(buf_span(&now), ids + 48));
-	assert_true(record_read(buf_span(&old), &out, &final) && final);
-	assert_int_equal(out.usage.sound_ms, 7);
-	assert_true(id_is_none(&out.owners.group_id));
+	assert_true(span_is(out.tool, "a-tool") && out.overrun);
+	for (int version = 1; version <= 3; version++) {
+		buf_clear(&old);
+		write_old(buf_span(&now), version, in.tool.n, &old);
+		assert_true(record_read(buf_span(&old), &out, &final) && final);
+		assert_int_equal(out.usage.sound_ms, version == 1 ? 0 : 7);
+		assert_int_equal(id_is_none(&out.owners.group_id), version < 3);
+		assert_int_equal(out.cost_nusd, in.cost_nusd);
+		assert_true(span_eq(out.model_served, in.model_served));
+		assert_int_equal(out.price_source, LLM_PRICE_NOWHERE);
+		assert_true(out.tool.n == 0 && !out.overrun);
+	}
 	buf_done(&now);
 	buf_done(&old);
+}
+
+/* Of version 3, as the program before wrote it: byte by byte, not made from what is written now. */
+static void a_record_of_version_3_from_its_bytes(void **state)
+{
+	static const char texts[] =
+		"\4\0chat\7\0sim/gpt\3\0sim\3\0gpt\0\0\0\0\0\0\0\0\0\0\0\0\5\0req_7";
+	static const int64_t ints[22] = {1700000000000, 5, -1, 3, 200, 1, 1, 0, 1, 1, 10, 20, 30,
+		40, 0, 7, 2, 0, 12345, 0, 0, 0};
+	struct request_row out;
+	struct buf b;
+	bool final;
+
+	buf_init(&b, 4096);
+	buf_append(&b, span_from("\3\2", 2));
+	for (int i = 0; i < 5 * 16; i++)
+		buf_append_char(&b, (char)(i / 16 + 1));
+	for (int i = 0; i < 22 * 8; i++)
+		buf_append_char(&b, (char)((uint64_t)ints[i / 8] >> (8 * (i % 8))));
+	buf_append(&b, span_from(texts, sizeof(texts) - 1));
+	assert_true(record_read(buf_span(&b), &out, &final) && final);
+	assert_true(out.started_ms == 1700000000000 && out.usage.cache_write_1h == 40);
+	assert_true(out.cost_nusd == 12345 && out.basis == BASIS_PROVIDER_FINAL);
+	assert_true(span_is(out.upstream_id, "req_7") && out.owners.project_id.bytes[0] == 5);
+	assert_int_equal(out.price_source, LLM_PRICE_NOWHERE);
+	buf_done(&b);
+}
+
+static void the_price_comes_back(void **state)
+{
+	struct request_row in = test_row(1), out;
+	struct buf b;
+	bool final;
+
+	in.price_source = LLM_PRICE_CONFIGURED;
+	in.price = (struct llm_price){200000, 1, 2, -1, 4, 5, -1, 7, 8, 9, INT64_MAX};
+	buf_init(&b, 1 << 20);
+	assert_true(record_write(&in, true, &b));
+	assert_true(record_read(buf_span(&b), &out, &final));
+	assert_int_equal(out.price_source, LLM_PRICE_CONFIGURED);
+	assert_memory_equal(&out.price, &in.price, sizeof(in.price));
+	in.price.input = -2; /* no writer writes that */
+	buf_clear(&b);
+	assert_true(record_write(&in, true, &b));
+	assert_false(record_read(buf_span(&b), &out, &final));
+	buf_done(&b);
 }
 
 static void no_prefix_and_no_longer_text_is_a_record(void **state)
@@ -93,7 +149,7 @@ static void texts_are_bounded(void **state)
 	struct request_row in = test_row(1), out;
 	struct span *const texts[] = {&in.op, &in.model_asked, &in.provider, &in.model_served,
 		&in.user_id, &in.trace_id, &in.tags, &in.extra, &in.referer, &in.title,
-		&in.upstream_id};
+		&in.upstream_id, &in.tool};
 	struct buf b;
 	bool final;
 
@@ -217,7 +273,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_row_comes_back_equal),
-		cmocka_unit_test(records_of_the_version_before_are_read),
+		cmocka_unit_test(records_of_the_versions_before_are_read),
+		cmocka_unit_test(a_record_of_version_3_from_its_bytes),
+		cmocka_unit_test(the_price_comes_back),
 		cmocka_unit_test(no_prefix_and_no_longer_text_is_a_record),
 		cmocka_unit_test(texts_are_bounded),
 		cmocka_unit_test(extreme_numbers_come_back),

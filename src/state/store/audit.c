@@ -157,27 +157,49 @@ static bool on_number(void *user, const struct db_row *r)
 	return true;
 }
 
+static bool on_corrections(void *user, const struct db_row *r)
+{
+	struct ledger_audit *a = user;
+
+	a->corrections = db_get_int(r, 0);
+	a->corrected_nusd = db_get_int(r, 1);
+	return true;
+}
+
+/* By period and key: what usage has, less the requests, less their corrections. */
+#define WRONG_SUMS(table, ms)                                                                      \
+	"SELECT count(*) FROM (SELECT at, key_id, sum(n) a, sum(cost) b, sum(unpriced) c, "        \
+	"sum(input) d, sum(output) e FROM (SELECT at_ms at, key_id, requests n, cost_nusd cost, "  \
+	"unpriced, input, output FROM " table " UNION ALL SELECT started_ms / " ms " * " ms        \
+	", key_id, -1, -coalesce(cost_nusd, 0), CASE WHEN cost_nusd IS NULL THEN -1 ELSE 0 END, "  \
+	"-(input_uncached + cache_read + cache_write_5m + cache_write_1h + input_audio), -output " \
+	"FROM request WHERE final = 1 UNION ALL SELECT started_ms / " ms " * " ms                  \
+	", key_id, 0, -nusd, priced, 0, 0 FROM correction JOIN request ON request.id = "           \
+	"request_id) AS parts GROUP BY 1, 2) AS sums WHERE a <> 0 OR b <> 0 OR c <> 0 OR d <> 0 "  \
+	"OR e <> 0"
+
 bool audit_ledger(struct store *s, struct ledger_audit *out, struct err *err)
 {
+	int64_t days = 0;
+
 	*out = (struct ledger_audit){0};
 	return db_run(s->db,
 		       "SELECT coalesce(sum(final), 0), count(*) - coalesce(sum(final), 0), "
-		       "coalesce(sum(CASE final WHEN 1 THEN cost_nusd END), 0), "
-		       "coalesce(sum(final = 1 AND cost_nusd IS NULL), 0), "
-		       "coalesce(sum(cost_nusd < 0 OR input_uncached < 0 OR cache_read < 0 OR "
-		       "cache_write_5m < 0 OR cache_write_1h < 0 OR input_audio < 0 OR output < 0 "
-		       "OR reasoning < 0 OR output_audio < 0), 0), "
-		       "coalesce(sum(cost_nusd > 0 AND basis = 'none'), 0) FROM request",
+		       "coalesce(sum(CASE final WHEN 1 THEN cost_nusd END), 0), coalesce(sum(CASE "
+		       "WHEN final = 1 AND cost_nusd IS NULL THEN 1 ELSE 0 END), 0), "
+		       "coalesce(sum(CASE WHEN cost_nusd < 0 OR input_uncached < 0 OR cache_read < "
+		       "0 "
+		       "OR cache_write_5m < 0 OR cache_write_1h < 0 OR input_audio < 0 OR output < "
+		       "0 "
+		       "OR reasoning < 0 OR output_audio < 0 THEN 1 ELSE 0 END), 0), "
+		       "coalesce(sum(CASE WHEN cost_nusd > 0 AND basis = 'none' THEN 1 ELSE 0 "
+		       "END), "
+		       "0) FROM request",
 		       NULL, 0, on_counts, out, err) &&
-	       db_run(s->db,
-		       "SELECT count(*) FROM (SELECT hour, key_id, sum(n) a, sum(cost) b, "
-		       "sum(unpriced) c, sum(input) d, sum(output) e FROM (SELECT hour_ms hour, "
-		       "key_id, requests n, cost_nusd cost, unpriced, input, output FROM "
-		       "usage_hour "
-		       "UNION ALL SELECT started_ms / 3600000 * 3600000, key_id, -1, "
-		       "-coalesce(cost_nusd, 0), -(cost_nusd IS NULL), -(input_uncached + "
-		       "cache_read + cache_write_5m + cache_write_1h + input_audio), -output "
-		       "FROM request WHERE final = 1) GROUP BY 1, 2) WHERE a <> 0 OR b <> 0 OR c "
-		       "<> 0 OR d <> 0 OR e <> 0",
-		       NULL, 0, on_number, &out->wrong_sums, err);
+	       db_run(s->db, "SELECT count(*), coalesce(sum(nusd), 0) FROM correction", NULL, 0,
+		       on_corrections, out, err) &&
+	       db_run(s->db, WRONG_SUMS("usage_hour", "3600000"), NULL, 0, on_number,
+		       &out->wrong_sums, err) &&
+	       db_run(s->db, WRONG_SUMS("usage_day", "86400000"), NULL, 0, on_number, &days, err) &&
+	       (out->wrong_sums += days, true);
 }

@@ -5,7 +5,9 @@ static const char *const basis_names[BASIS_COUNT] = {[BASIS_NONE] = "none",
 	[BASIS_PROVIDER_FINAL] = "provider_final",
 	[BASIS_PROVIDER_PARTIAL] = "provider_partial",
 	[BASIS_GATEWAY_COUNT] = "gateway_count",
-	[BASIS_CRASH] = "crash_estimate"};
+	[BASIS_CRASH] = "crash_estimate",
+	[BASIS_HOLD] = "hold",
+	[BASIS_CACHE] = "cache"};
 static const char *const outcome_names[OUTCOME_COUNT] = {[OUTCOME_OK] = "ok",
 	[OUTCOME_CLIENT_ERROR] = "client_error",
 	[OUTCOME_PROVIDER_ERROR] = "provider_error",
@@ -46,7 +48,15 @@ static struct db_value text_or_null(struct span s)
 	"model_asked, provider, model_served, user_id, trace_id, tags, extra, referer, title, "    \
 	"upstream_id, status, attempts, stream, outcome, basis, usage_present, input_uncached, "   \
 	"cache_read, cache_write_5m, cache_write_1h, input_audio, output, reasoning, "             \
-	"output_audio, cost_nusd, sound_ms, characters, pictures, member_id, group_id, project_id"
+	"output_audio, cost_nusd, sound_ms, characters, pictures, member_id, group_id, "           \
+	"project_id, price_id, overrun, tool"
+/* Behind them, of the price that it was settled by; -1 each where there is none. */
+#define PRICE_COLUMNS                                                                              \
+	", source, above_tokens, nusd_input, nusd_output, nusd_cache_read, nusd_cache_write_5m, "  \
+	"nusd_cache_write_1h, nusd_input_audio, nusd_output_audio, nusd_characters, "              \
+	"nusd_sound_hour, nusd_picture"
+#define FROM " FROM request LEFT JOIN price ON digest = price_id "
+#define N_COLUMNS 42
 
 /*
  * A final row replaces a checkpoint whole (it may be of another attempt, at another provider), and
@@ -56,13 +66,15 @@ static struct db_value text_or_null(struct span s)
 static const char put_sql[] =
 	"INSERT INTO request (" COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, "
 	"?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, "
-	"?30, ?31, ?32, ?33, ?34, ?35, ?36, ?37, ?38, ?39) ON CONFLICT (id) DO UPDATE SET (" COLUMNS
-	") = (?1, ?2, ?3, ?4, ?5, "
+	"?30, ?31, ?32, ?33, ?34, ?35, ?36, ?37, ?38, ?39, ?40, ?41, ?42) ON CONFLICT (id) DO "
+	"UPDATE SET (" COLUMNS ") = (?1, ?2, ?3, ?4, ?5, "
 	"?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, "
-	"?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36, ?37, ?38, ?39) WHERE "
+	"?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36, ?37, ?38, ?39, ?40, "
+	"?41, ?42) WHERE "
 	"request.final = 0";
 
-bool request_put(struct store *s, const struct request_row *r, bool final, struct err *err)
+static bool put(struct store *s, const struct request_row *r, bool final, const struct id *price_id,
+	struct err *err)
 {
 	const struct llm_usage *u = &r->usage;
 	const struct db_value v[] = {db_blob(span_from(r->id.bytes, sizeof(r->id.bytes))),
@@ -82,9 +94,18 @@ bool request_put(struct store *s, const struct request_row *r, bool final, struc
 		r->cost_nusd != COST_UNKNOWN ? db_int(r->cost_nusd) : db_null(),
 		db_int(u->sound_ms), db_int(u->characters), db_int(u->pictures),
 		db_id_or_empty(&r->owners.user_id), db_id_or_empty(&r->owners.group_id),
-		db_id_or_empty(&r->owners.project_id)};
+		db_id_or_empty(&r->owners.project_id), db_id_or_empty(price_id), db_int(r->overrun),
+		db_text(r->tool)};
 
-	if (!db_run(s->db, put_sql, v, sizeof(v) / sizeof(v[0]), NULL, NULL, err))
+	return db_run(s->db, put_sql, v, sizeof(v) / sizeof(v[0]), NULL, NULL, err);
+}
+
+bool request_put(struct store *s, const struct request_row *r, bool final, struct err *err)
+{
+	struct id price_id;
+
+	if (!price_put(s, r->price_source, &r->price, &price_id, err) ||
+		!put(s, r, final, &price_id, err))
 		return false;
 	/* A final row that was there already changed nothing, and is in the sums. */
 	return !final || db_changes(s->db) == 0 || usage_add(s, r, err);
@@ -93,7 +114,7 @@ bool request_put(struct store *s, const struct request_row *r, bool final, struc
 struct each_request {
 	bool (*each)(void *user, const struct request_row *r, bool final);
 	void *user;
-	bool damaged;
+	bool damaged, seen;
 };
 
 static void read_usage(const struct db_row *r, struct llm_usage *u)
@@ -110,6 +131,35 @@ static void read_usage(const struct db_row *r, struct llm_usage *u)
 	u->sound_ms = db_get_int(r, 33);
 	u->characters = db_get_int(r, 34);
 	u->pictures = db_get_int(r, 35);
+}
+
+static bool find_source(struct span name, enum llm_price_source *out)
+{
+	for (int i = LLM_PRICE_CATALOG; i < LLM_PRICE_SOURCE_COUNT; i++)
+		if (span_is(name, llm_price_source_name((enum llm_price_source)i))) {
+			*out = (enum llm_price_source)i;
+			return true;
+		}
+	return false;
+}
+
+static void read_price(const struct db_row *r, struct request_row *row)
+{
+	const int at = N_COLUMNS + 1;
+
+	if (db_is_null(r, N_COLUMNS) || !find_source(db_get_text(r, N_COLUMNS), &row->price_source))
+		return;
+	row->price = (struct llm_price){.above_tokens = db_get_int(r, at),
+		.input = db_get_int(r, at + 1),
+		.output = db_get_int(r, at + 2),
+		.cache_read = db_get_int(r, at + 3),
+		.cache_write_5m = db_get_int(r, at + 4),
+		.cache_write_1h = db_get_int(r, at + 5),
+		.input_audio = db_get_int(r, at + 6),
+		.output_audio = db_get_int(r, at + 7),
+		.characters = db_get_int(r, at + 8),
+		.sound_hour = db_get_int(r, at + 9),
+		.picture = db_get_int(r, at + 10)};
 }
 
 static bool on_request(void *user, const struct db_row *r)
@@ -133,10 +183,14 @@ static bool on_request(void *user, const struct db_row *r)
 		.status = (int)db_get_int(r, 18),
 		.attempts = (int)db_get_int(r, 19),
 		.stream = db_get_int(r, 20) != 0,
-		.cost_nusd = db_is_null(r, 32) ? COST_UNKNOWN : db_get_int(r, 32)};
+		.cost_nusd = db_is_null(r, 32) ? COST_UNKNOWN : db_get_int(r, 32),
+		.overrun = db_get_int(r, 40) != 0,
+		.tool = db_get_text(r, 41)};
 	struct span id = db_get_blob(r, 0), key_id = db_get_blob(r, 2);
 	int outcome, basis;
 
+	e->seen = true;
+	read_price(r, &row);
 	e->damaged = id.n != sizeof(row.id.bytes) || key_id.n != sizeof(row.key_id.bytes) ||
 		     !row_id(r, 36, &row.owners.user_id) || !row_id(r, 37, &row.owners.group_id) ||
 		     !row_id(r, 38, &row.owners.project_id) ||
@@ -167,10 +221,24 @@ bool request_each(struct store *s, int64_t from_ms, int limit,
 	memset(from.bytes + 6, 0, 10);
 
 	if (!db_run(s->db,
-		    "SELECT " COLUMNS
-		    " FROM request WHERE id >= ?1 AND started_ms >= ?2 ORDER BY id LIMIT ?3",
+		    "SELECT " COLUMNS PRICE_COLUMNS FROM
+		    "WHERE id >= ?1 AND started_ms >= ?2 ORDER BY id LIMIT ?3",
 		    v, 3, on_request, &e, err))
 		return false;
+	return !e.damaged || err_set(err, ERR_CORRUPT, "a row of the table request is damaged");
+}
+
+bool request_find(struct store *s, const struct id *id,
+	bool (*each)(void *user, const struct request_row *r, bool final), void *user, bool *found,
+	struct err *err)
+{
+	struct each_request e = {.each = each, .user = user};
+	const struct db_value v[] = {db_id(id)};
+
+	if (!db_run(s->db, "SELECT " COLUMNS PRICE_COLUMNS FROM "WHERE id = ?1", v, 1, on_request,
+		    &e, err))
+		return false;
+	*found = e.seen;
 	return !e.damaged || err_set(err, ERR_CORRUPT, "a row of the table request is damaged");
 }
 
@@ -192,8 +260,8 @@ static bool each_open(struct store *s, struct err *err)
 	struct opened o = {s, err};
 	struct each_request e = {.each = on_open, .user = &o};
 
-	return db_run(s->db, "SELECT " COLUMNS " FROM request WHERE final = 0", NULL, 0, on_request,
-		       &e, err) &&
+	return db_run(s->db, "SELECT " COLUMNS PRICE_COLUMNS FROM "WHERE final = 0", NULL, 0,
+		       on_request, &e, err) &&
 	       (!e.damaged || err_set(err, ERR_CORRUPT, "a row of the table request is damaged")) &&
 	       (err == NULL || err->code == ERR_OK);
 }

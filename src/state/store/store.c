@@ -16,7 +16,7 @@
 
 /* In order; a new version is a new file and a line here. */
 static const struct span *const schema[] = {&store_schema_0001, &store_schema_0002,
-	&store_schema_0003, &store_schema_0004, &store_schema_0005};
+	&store_schema_0003, &store_schema_0004, &store_schema_0005, &store_schema_0006};
 
 #define SCHEMA_VERSION (int)(sizeof(schema) / sizeof(schema[0]))
 
@@ -74,8 +74,6 @@ static bool migrate(struct store *s, const char *path, struct err *err)
 	while (ok && version < SCHEMA_VERSION) {
 		ok = db_begin(s->db, &why) && step(s, path, &version, &why) &&
 		     db_commit(s->db, &why);
-		if (!ok)
-			usage_forget(s);
 		db_rollback(s->db);
 	}
 	return ok || err_set(err, why.code, "%s%s%s", why.code == ERR_CONFIG ? "" : path,
@@ -188,6 +186,8 @@ bool store_commit(struct store *s, struct err *err)
 
 void store_rollback(struct store *s)
 {
+	usage_forget(s); /* the rows that it summed are gone with it */
+	price_forget(s);
 	db_rollback(s->db);
 }
 

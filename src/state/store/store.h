@@ -11,16 +11,29 @@
 #include "machine/base/id.h"
 #include "machine/db/db.h"
 #include "machine/sys/sys.h"
+#include "meaning/llm/catalog.h"
 #include "meaning/llm/target.h"
 #include "meaning/llm/usage.h"
 
 struct usage_batch;
 
+/* Prices that are in the table for sure, so that few requests ask for theirs. */
+#define PRICE_MEMORY 16
+struct price_memory {
+	int n, next;
+	struct {
+		enum llm_price_source source;
+		int64_t numbers[11];
+		struct id id;
+	} known[PRICE_MEMORY];
+};
+
 struct store {
 	struct db *db;
 	struct sys *sys;
 	struct usage_batch *batch; /* sums of the transaction that is open */
-	int lock_fd;               /* store_open_alone's, when `locked` */
+	struct price_memory prices;
+	int lock_fd; /* store_open_alone's, when `locked` */
 	bool locked;
 };
 
@@ -188,6 +201,7 @@ bool audit_verify(
 struct ledger_audit {
 	int64_t requests, open; /* final ones; those that run, or wait for their end */
 	int64_t cost_nusd, unpriced;
+	int64_t corrections, corrected_nusd;
 	int64_t wrong_sums, negative, groundless;
 };
 bool audit_ledger(struct store *s, struct ledger_audit *out, struct err *err);
@@ -198,6 +212,8 @@ enum request_basis { /* how the amount was found: reliability of it, shown to th
 	BASIS_PROVIDER_PARTIAL,
 	BASIS_GATEWAY_COUNT,
 	BASIS_CRASH,
+	BASIS_HOLD,  /* all that it could cost: what became of it is not known */
+	BASIS_CACHE, /* an answer given again */
 	BASIS_COUNT
 };
 enum request_outcome {
@@ -225,19 +241,27 @@ struct request_row {
 	struct span op, model_asked, provider, model_served; /* provider's name as configured */
 	struct span user_id, trace_id, tags, extra, referer, title; /* tags, extra: raw JSON */
 	struct span upstream_id;                                    /* the provider's request id */
-	int status;                                                 /* as the client saw it */
+	struct span tool; /* what asked: its title, or the product of its user agent */
+	int status;       /* as the client saw it */
 	int attempts;
 	bool stream;
 	enum request_outcome outcome;
 	enum request_basis basis;
 	struct llm_usage usage;
-	int64_t cost_nusd; /* COST_UNKNOWN: no price known */
+	int64_t cost_nusd;                  /* COST_UNKNOWN: no price known */
+	bool overrun;                       /* it cost more than it was held to cost at most */
+	enum llm_price_source price_source; /* NOWHERE: there is no price, and `price` is empty */
+	struct llm_price price;             /* the row that it was settled by */
 };
 
 /* `final` false: a checkpoint, replaced by the final row; a final row is never replaced. */
 bool request_put(struct store *s, const struct request_row *r, bool final, struct err *err);
 bool request_each(struct store *s, int64_t from_ms, int limit,
 	bool (*each)(void *user, const struct request_row *r, bool final), void *user,
+	struct err *err);
+/* One; *found false: there is none. */
+bool request_find(struct store *s, const struct id *id,
+	bool (*each)(void *user, const struct request_row *r, bool final), void *user, bool *found,
 	struct err *err);
 /* Rows left at "checkpoint" become final with outcome crashed; only at start, behind the last
  * ingest. */
@@ -250,8 +274,27 @@ struct request_sum {
 bool request_sum(struct store *s, struct request_sum *out, struct err *err);
 
 /*
- * Usage: final requests summed by the hour. Written with their rows: request_put adds, store_commit
- * writes.
+ * A settled request costs another amount than its row says: an entry of its own, never an edit.
+ * `nusd` is the difference to what row and earlier corrections say together; usage and spend of
+ * its scopes, at the time of the request, change by it.
+ */
+struct correction {
+	struct id id, request_id;
+	int64_t at_ms;
+	struct span actor, why; /* borrowed */
+	/* Made by correction_put. */
+	int64_t nusd, before_nusd;
+	bool priced; /* its cost was not known */
+	struct id key_id;
+	struct key_owners owners;
+	int64_t started_ms;
+};
+/* ERR_NOT_FOUND: no such request; ERR_CONFLICT: it has not ended. Inside a transaction. */
+bool correction_put(struct store *s, struct correction *c, int64_t amount_nusd, struct err *err);
+
+/*
+ * Usage: final requests summed by the minute, hour and day. Written with their rows: request_put
+ * adds, store_commit writes. Days do not part users (the caller's own ids).
  */
 struct usage_sum {
 	int64_t requests, failed; /* failed: answered with a status from 400 on */
@@ -259,7 +302,7 @@ struct usage_sum {
 	int64_t cost_nusd, unpriced; /* the sum of known costs; how many have none */
 };
 
-enum usage_resolution { USAGE_HOURS, USAGE_DAYS, USAGE_MONTHS };
+enum usage_resolution { USAGE_HOURS, USAGE_DAYS, USAGE_MONTHS, USAGE_MINUTES };
 enum usage_group {
 	USAGE_BY_MODEL_ASKED,
 	USAGE_BY_MODEL_SERVED,
@@ -270,6 +313,9 @@ enum usage_group {
 	USAGE_BY_GROUP,
 	USAGE_BY_GROUP_NAME,
 	USAGE_BY_PROJECT,
+	USAGE_BY_STATUS, /* "2xx" */
+	USAGE_BY_TOOL,
+	USAGE_BY_TITLE, /* the same by an older name */
 	USAGE_GROUP_COUNT
 };
 #define USAGE_MAX_GROUPS 4
@@ -280,7 +326,7 @@ struct usage_query {
 	const struct id *key_id; /* NULL: all keys */
 	enum scope_kind scope;   /* SCOPE_ORG: all; else of this one */
 	struct id scope_id;
-	int64_t from_ms, to_ms; /* hours that begin in [from, to) */
+	int64_t from_ms, to_ms; /* hours (of minutes: minutes) that begin in [from, to) */
 	enum usage_resolution resolution;
 	enum usage_group groups[USAGE_MAX_GROUPS];
 	int n_groups;
@@ -296,7 +342,10 @@ struct usage_row {
 /* In order of time, within a bucket by cost. Return false from `each` to stop. */
 bool usage_each(struct store *s, const struct usage_query *q,
 	bool (*each)(void *user, const struct usage_row *r), void *user, struct err *err);
-/* What was spent in requests that began at from_ms (a full hour) or later, by key and owners. */
+/* Minutes before `before_ms` go, at most `limit` rows at a time; *gone: how many went. */
+bool usage_drop_minutes(
+	struct store *s, int64_t before_ms, int limit, int64_t *gone, struct err *err);
+/* What was spent in requests that began at from_ms (a full day) or later, by key and owners. */
 bool usage_spent(struct store *s, int64_t from_ms,
 	bool (*each)(void *user, const struct id *key_id, const struct key_owners *o, int64_t nusd),
 	void *user, struct err *err);
@@ -306,6 +355,14 @@ struct usage_batch *usage_batch_new(void);
 bool usage_add(struct store *s, const struct request_row *r, struct err *err);
 bool usage_flush(struct store *s, struct err *err);
 void usage_forget(struct store *s);
+/* What a correction changes, where its request was added. */
+bool usage_correct(
+	struct store *s, const struct request_row *r, const struct correction *c, struct err *err);
+/* The id of a price in the table, none for none; what price_forget takes back with a transaction.
+ */
+bool price_put(struct store *s, enum llm_price_source source, const struct llm_price *p,
+	struct id *id, struct err *err);
+void price_forget(struct store *s);
 
 /* How far a journal file was ingested; same transaction as its rows. */
 bool journal_mark_get(struct store *s, struct span file, int64_t *bytes, struct err *err);

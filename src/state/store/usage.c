@@ -1,23 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
 #include <stdlib.h>
+#include "machine/base/text.h"
 #include "state/store/row.h"
 
+#define MINUTE_MS 60000
 #define HOUR_MS 3600000
+#define DAY_MS 86400000
 #define MAX_SUMS 64
 #define MAX_TEXT 256
 
 /* What is the same for all requests of one sum. */
 struct place {
-	int64_t hour_ms;
+	int64_t minute_ms;
+	int64_t status_class;
 	struct id key_id;
 	struct key_owners owners;
-	struct span op, model_asked, provider, model_served, user_id;
+	struct span op, model_asked, provider, model_served, user_id, tool;
 };
 
 struct sum {
 	struct place place; /* spans into texts */
-	char texts[5 * MAX_TEXT];
+	char texts[6 * MAX_TEXT];
 	struct usage_sum v;
 };
 
@@ -32,29 +36,28 @@ struct usage_batch *usage_batch_new(void)
 	return calloc(1, sizeof(struct usage_batch));
 }
 
-static struct span cut(struct span s)
-{
-	return span_head(s, s.n < MAX_TEXT ? s.n : MAX_TEXT);
-}
-
 static struct place place_of(const struct request_row *r)
 {
-	return (struct place){.hour_ms = r->started_ms / HOUR_MS * HOUR_MS,
+	return (struct place){.minute_ms = r->started_ms / MINUTE_MS * MINUTE_MS,
+		.status_class = r->status / 100,
 		.key_id = r->key_id,
 		.owners = r->owners,
-		.op = cut(r->op),
-		.model_asked = cut(r->model_asked),
-		.provider = cut(r->provider),
-		.model_served = cut(r->model_served),
-		.user_id = cut(r->user_id)};
+		.op = text_head(r->op, MAX_TEXT),
+		.model_asked = text_head(r->model_asked, MAX_TEXT),
+		.provider = text_head(r->provider, MAX_TEXT),
+		.model_served = text_head(r->model_served, MAX_TEXT),
+		.user_id = text_head(r->user_id, MAX_TEXT),
+		.tool = text_head(r->tool, MAX_TEXT)};
 }
 
 static bool is_same(const struct place *a, const struct place *b)
 {
-	return a->hour_ms == b->hour_ms && memcmp(&a->key_id, &b->key_id, sizeof(a->key_id)) == 0 &&
+	return a->minute_ms == b->minute_ms && a->status_class == b->status_class &&
+	       memcmp(&a->key_id, &b->key_id, sizeof(a->key_id)) == 0 &&
 	       memcmp(&a->owners, &b->owners, sizeof(a->owners)) == 0 && span_eq(a->op, b->op) &&
 	       span_eq(a->model_asked, b->model_asked) && span_eq(a->provider, b->provider) &&
-	       span_eq(a->model_served, b->model_served) && span_eq(a->user_id, b->user_id);
+	       span_eq(a->model_served, b->model_served) && span_eq(a->user_id, b->user_id) &&
+	       span_eq(a->tool, b->tool);
 }
 
 static struct span keep(struct sum *s, int at, struct span text)
@@ -69,14 +72,16 @@ static struct sum *begin(struct usage_batch *b, const struct place *p)
 {
 	struct sum *s = &b->sums[b->n];
 
-	s->place = (struct place){.hour_ms = p->hour_ms,
+	s->place = (struct place){.minute_ms = p->minute_ms,
+		.status_class = p->status_class,
 		.key_id = p->key_id,
 		.owners = p->owners,
 		.op = keep(s, 0, p->op),
 		.model_asked = keep(s, 1, p->model_asked),
 		.provider = keep(s, 2, p->provider),
 		.model_served = keep(s, 3, p->model_served),
-		.user_id = keep(s, 4, p->user_id)};
+		.user_id = keep(s, 4, p->user_id),
+		.tool = keep(s, 5, p->tool)};
 	s->v = (struct usage_sum){0};
 	b->last = b->n++;
 	return s;
@@ -94,28 +99,44 @@ static struct sum *find(struct usage_batch *b, const struct place *p)
 	return NULL;
 }
 
+/* The same for every table of sums. */
+#define PUT(table)                                                                                 \
+	"INSERT INTO " table " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, "   \
+	"?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21) ON CONFLICT (at_ms, key_id, op, model_asked, "    \
+	"provider, model_served, user_id, member_id, group_id, project_id, status_class, tool) "   \
+	"DO UPDATE SET requests = " table ".requests + ?13, failed = " table ".failed + ?14, "     \
+	"input = " table ".input + ?15, cache_read = " table ".cache_read + ?16, "                 \
+	"cache_write = " table ".cache_write + ?17, output = " table ".output + ?18, "             \
+	"reasoning = " table ".reasoning + ?19, cost_nusd = " table ".cost_nusd + ?20, "           \
+	"unpriced = " table ".unpriced + ?21"
+
+static const struct {
+	const char *put;
+	int64_t ms;
+	bool by_user;
+} tables[] = {{PUT("usage_minute"), MINUTE_MS, true}, {PUT("usage_hour"), HOUR_MS, true},
+	{PUT("usage_day"), DAY_MS, false}};
+
 static bool write_sum(struct store *store, const struct sum *s, struct err *err)
 {
 	const struct place *p = &s->place;
 	const struct usage_sum *u = &s->v;
-	const struct db_value v[] = {db_int(p->hour_ms),
+	struct db_value v[] = {db_null(),
 		db_blob(span_from(p->key_id.bytes, sizeof(p->key_id.bytes))), db_text(p->op),
-		db_text(p->model_asked), db_text(p->provider), db_text(p->model_served),
-		db_text(p->user_id), db_id_or_empty(&p->owners.user_id),
-		db_id_or_empty(&p->owners.group_id), db_id_or_empty(&p->owners.project_id),
+		db_text(p->model_asked), db_text(p->provider), db_text(p->model_served), db_null(),
+		db_id_or_empty(&p->owners.user_id), db_id_or_empty(&p->owners.group_id),
+		db_id_or_empty(&p->owners.project_id), db_int(p->status_class), db_text(p->tool),
 		db_int(u->requests), db_int(u->failed), db_int(u->input), db_int(u->cache_read),
 		db_int(u->cache_write), db_int(u->output), db_int(u->reasoning),
 		db_int(u->cost_nusd), db_int(u->unpriced)};
 
-	return db_run(store->db,
-		"INSERT INTO usage_hour VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, "
-		"?13, ?14, ?15, ?16, ?17, ?18, ?19) ON CONFLICT (hour_ms, key_id, op, model_asked, "
-		"provider, model_served, user_id, member_id, group_id, project_id) DO UPDATE SET "
-		"requests = requests + ?11, failed = failed + ?12, input = input + ?13, "
-		"cache_read = cache_read + ?14, cache_write = cache_write + ?15, "
-		"output = output + ?16, reasoning = reasoning + ?17, cost_nusd = cost_nusd + ?18, "
-		"unpriced = unpriced + ?19",
-		v, sizeof(v) / sizeof(v[0]), NULL, NULL, err);
+	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
+		v[0] = db_int(p->minute_ms / tables[i].ms * tables[i].ms);
+		v[6] = db_text(tables[i].by_user ? p->user_id : SPAN(""));
+		if (!db_run(store->db, tables[i].put, v, sizeof(v) / sizeof(v[0]), NULL, NULL, err))
+			return false;
+	}
+	return true;
 }
 
 bool usage_flush(struct store *s, struct err *err)
@@ -134,15 +155,50 @@ void usage_forget(struct store *s)
 	s->batch->n = 0;
 }
 
-bool usage_add(struct store *s, const struct request_row *r, struct err *err)
+/* NULL: the store refused. */
+static struct sum *sum_of(struct store *s, const struct request_row *r, struct err *err)
 {
 	struct place p = place_of(r);
 	struct sum *sum = find(s->batch, &p);
 
 	if (sum == NULL && s->batch->n == MAX_SUMS && !usage_flush(s, err))
-		return false;
+		return NULL;
+	return sum != NULL ? sum : begin(s->batch, &p);
+}
+
+bool usage_correct(
+	struct store *s, const struct request_row *r, const struct correction *c, struct err *err)
+{
+	struct sum *sum = sum_of(s, r, err);
+
 	if (sum == NULL)
-		sum = begin(s->batch, &p);
+		return false;
+	sum->v.cost_nusd += c->nusd;
+	sum->v.unpriced -= c->priced;
+	return true;
+}
+
+bool usage_drop_minutes(
+	struct store *s, int64_t before_ms, int limit, int64_t *gone, struct err *err)
+{
+	const struct db_value v[] = {db_int(before_ms), db_int(limit)};
+
+	if (!db_run(s->db,
+		    "DELETE FROM usage_minute WHERE at_ms < ?1 AND at_ms <= (SELECT max(at_ms) "
+		    "FROM "
+		    "(SELECT at_ms FROM usage_minute ORDER BY at_ms LIMIT ?2) AS oldest)",
+		    v, 2, NULL, NULL, err))
+		return false;
+	*gone = db_changes(s->db);
+	return true;
+}
+
+bool usage_add(struct store *s, const struct request_row *r, struct err *err)
+{
+	struct sum *sum = sum_of(s, r, err);
+
+	if (sum == NULL)
+		return false;
 	sum->v.requests++;
 	sum->v.failed += r->status >= 400;
 	sum->v.input += llm_usage_input(&r->usage);
@@ -182,8 +238,8 @@ bool usage_spent(struct store *s, int64_t from_ms,
 	struct each_spent e = {each, user};
 
 	return db_run(s->db,
-		"SELECT key_id, member_id, group_id, project_id, sum(cost_nusd) FROM usage_hour "
-		"WHERE hour_ms >= ?1 GROUP BY 1, 2, 3, 4",
+		"SELECT key_id, member_id, group_id, project_id, sum(cost_nusd) FROM usage_day "
+		"WHERE at_ms >= ?1 GROUP BY 1, 2, 3, 4",
 		v, 1, on_spent, &e, err);
 }
 
@@ -206,8 +262,11 @@ static const struct {
 	[USAGE_BY_MEMBER] = {"member_id", UUID("member_id")},
 	[USAGE_BY_GROUP] = {"group_id", UUID("group_id")},
 	[USAGE_BY_GROUP_NAME] = {"group_name",
-		"coalesce((SELECT name FROM scope WHERE id = usage_hour.group_id), '')"},
-	[USAGE_BY_PROJECT] = {"project_id", UUID("project_id")}};
+		"coalesce((SELECT name FROM scope WHERE id = sums.group_id), '')"},
+	[USAGE_BY_PROJECT] = {"project_id", UUID("project_id")},
+	[USAGE_BY_STATUS] = {"status", "CAST(status_class AS TEXT) || 'xx'"},
+	[USAGE_BY_TOOL] = {"tool", "tool"},
+	[USAGE_BY_TITLE] = {"origin_title", "tool"}};
 
 const char *usage_group_name(enum usage_group g)
 {
@@ -224,9 +283,10 @@ bool usage_group_read(struct span name, enum usage_group *out)
 	return false;
 }
 
-static const char *const buckets[] = {[USAGE_HOURS] = "hour_ms",
-	[USAGE_DAYS] = "hour_ms / 86400000 * 86400000",
-	[USAGE_MONTHS] = "CAST(strftime('%s', hour_ms / 1000, 'unixepoch', 'start of month') AS "
+static const char *const buckets[] = {[USAGE_HOURS] = "at_ms",
+	[USAGE_MINUTES] = "at_ms",
+	[USAGE_DAYS] = "at_ms / 86400000 * 86400000",
+	[USAGE_MONTHS] = "CAST(strftime('%s', at_ms / 1000, 'unixepoch', 'start of month') AS "
 			 "INTEGER) * 1000"};
 
 struct each_sum {
@@ -258,20 +318,48 @@ static bool on_sum(void *user, const struct db_row *r)
 	return e->each(e->user, &row);
 }
 
+static const char days_and_edges[] =
+	"(SELECT * FROM usage_day WHERE at_ms >= ?5 AND at_ms < ?6 UNION ALL SELECT * FROM "
+	"usage_hour WHERE at_ms >= ?1 AND at_ms < ?5 UNION ALL SELECT * FROM usage_hour WHERE "
+	"at_ms >= ?6 AND at_ms < ?2)";
+
+/*
+ * Days stand for their hours where they lie within the time asked for; what a day does not know
+ * (the caller's own user) is read from hours.
+ */
+static const char *source_of(const struct usage_query *q, int64_t day_ms, int64_t end_ms)
+{
+	bool by_user = false;
+
+	for (int i = 0; i < q->n_groups; i++)
+		by_user = by_user || q->groups[i] == USAGE_BY_USER;
+	if (q->resolution == USAGE_MINUTES)
+		return "usage_minute";
+	if (q->resolution == USAGE_HOURS || by_user || day_ms >= end_ms)
+		return "usage_hour";
+	return day_ms == q->from_ms && end_ms == q->to_ms ? "usage_day" : days_and_edges;
+}
+
 bool usage_each(struct store *s, const struct usage_query *q,
 	bool (*each)(void *user, const struct usage_row *r), void *user, struct err *err)
 {
 	struct each_sum e = {each, user};
-	static const char *const of[SCOPE_END] = {[SCOPE_ORG] = "1",
+	static const char *const of[SCOPE_END] = {[SCOPE_ORG] = "key_id <> ?4",
 		[SCOPE_GROUP] = "group_id = ?4",
 		[SCOPE_PROJECT] = "project_id = ?4",
 		[SCOPE_USER] = "member_id = ?4",
 		[SCOPE_ACCOUNT] = "key_id IN (SELECT id FROM key WHERE account_id = ?4)"};
-	const struct db_value v[] = {db_int(q->from_ms), db_int(q->to_ms),
-		q->key_id != NULL ? db_id(q->key_id) : db_null(), db_id(&q->scope_id)};
 	bool all = q->scope == 0 || q->scope == SCOPE_ORG;
-	char columns[USAGE_MAX_GROUPS][320], sql[4096];
+	char columns[USAGE_MAX_GROUPS][320], sql[5120];
+	const char *from;
+	int64_t day_ms = (q->from_ms + DAY_MS - 1) / DAY_MS * DAY_MS,
+		end_ms = q->to_ms / DAY_MS * DAY_MS;
+	const struct db_value v[] = {db_int(q->from_ms), db_int(q->to_ms),
+		q->key_id != NULL ? db_id(q->key_id) : db_null(),
+		db_blob(span_from(q->scope_id.bytes, all ? 0 : sizeof(q->scope_id.bytes))),
+		db_int(day_ms), db_int(end_ms)};
 
+	from = source_of(q, day_ms, end_ms);
 	for (int i = 0; i < USAGE_MAX_GROUPS; i++)
 		snprintf(columns[i], sizeof(columns[i]), "%s",
 			i < q->n_groups ? groups[q->groups[i]].sql : "''");
@@ -283,10 +371,10 @@ bool usage_each(struct store *s, const struct usage_query *q,
 		"sum(CASE WHEN op IN ('transcriptions', 'translations') THEN requests ELSE 0 END), "
 		"sum(requests), sum(failed), sum(input), sum(cache_read), sum(cache_write), "
 		"sum(output), sum(reasoning), sum(cost_nusd), sum(unpriced), %s, %s, %s, %s "
-		"FROM usage_hour WHERE hour_ms >= ?1 AND hour_ms < ?2 AND (?3 IS NULL OR key_id = "
-		"?3) AND op <> 'count_tokens' AND %s GROUP BY 1, 16, 17, 18, 19 ORDER BY 1, 14 "
+		"FROM %s AS sums WHERE (?3 IS NULL OR key_id = ?3) AND op <> 'count_tokens' AND %s "
+		"AND at_ms >= ?1 AND at_ms < ?2 GROUP BY 1, 16, 17, 18, 19 ORDER BY 1, 14 "
 		"DESC",
-		buckets[q->resolution], columns[0], columns[1], columns[2], columns[3],
+		buckets[q->resolution], columns[0], columns[1], columns[2], columns[3], from,
 		of[all ? SCOPE_ORG : q->scope]);
-	return db_run(s->db, sql, v, all ? 3 : 4, on_sum, &e, err);
+	return db_run(s->db, sql, v, from == days_and_edges ? 6 : 4, on_sum, &e, err);
 }
