@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include "machine/base/json_put.h"
 #include "machine/base/text.h"
+#include "state/ledger/price.h"
 
 #define KEYS_PATH "/v1/manage/apikey"
 #define MAX_ANSWER_BYTES (64u << 20)
@@ -342,6 +343,76 @@ bool admin_delete_key(struct admin *a, const char *id, struct err *err)
 	ok = control_call(a->socket_path, HTTP_DELETE, target, SPAN(""), &answer, err);
 	buf_done(&answer);
 	return ok;
+}
+
+/* ---- correct ---- */
+
+static bool correct_in_store(struct admin *a, struct correction *c, int64_t nusd, struct err *err)
+{
+	struct audit_row row = {.at_ms = c->at_ms,
+		.actor = c->actor,
+		.action = SPAN("request.correct"),
+		.target = c->request_id};
+	struct buf new;
+	char text[32];
+	bool ok;
+
+	buf_init(&new, 4096);
+	buf_append_char(&new, '{');
+	json_put_str(&new, "cost", price_write(nusd, text));
+	json_put_str(&new, "why", c->why);
+	buf_append_char(&new, '}');
+	row.new = buf_span(&new);
+	ok = (!new.failed || err_set(err, ERR_NO_MEMORY, NULL)) && store_begin(&a->store, err) &&
+	     end(a, correction_put(&a->store, c, nusd, err) && audit_append(&a->store, &row, err),
+		     err);
+	buf_done(&new);
+	return ok;
+}
+
+static bool correct_at_server(
+	struct admin *a, const char *request, const char *amount, const char *why, struct err *err)
+{
+	char target[64];
+	struct buf body, answer;
+	bool ok;
+
+	snprintf(target, sizeof(target), "/v1/manage/request/%s/correct", request);
+	buf_init(&body, 8192);
+	buf_init(&answer, 65536);
+	buf_append_char(&body, '{');
+	json_put_cstr(&body, "amount", amount);
+	json_put_cstr(&body, "why", why);
+	buf_append_char(&body, '}');
+	ok = !body.failed || err_set(err, ERR_NO_MEMORY, NULL);
+	ok = ok && control_call(a->socket_path, HTTP_POST, target, buf_span(&body), &answer, err);
+	buf_done(&answer);
+	buf_done(&body);
+	return ok;
+}
+
+bool admin_correct(
+	struct admin *a, const char *request, const char *amount, const char *why, struct err *err)
+{
+	struct correction c = {.at_ms = a->sys->wall_ms(a->sys),
+		.actor = SPAN("command-line"),
+		.why = span_of(why)};
+	uint8_t random[10];
+	int64_t nusd;
+
+	if (!id_read_request(span_of(request), &c.request_id))
+		return err_set(err, ERR_BAD_REQUEST, "the id of a request begins with req_");
+	if (!money_read(span_of(amount), &nusd))
+		return err_set(err, ERR_BAD_REQUEST,
+			"the amount must be US dollars such as 0.0125, with at most 9 decimals");
+	if (c.why.n == 0 || c.why.n > 128 || !text_is_utf8(c.why))
+		return err_set(err, ERR_BAD_REQUEST, "the reason must have 1 to 128 bytes");
+	if (a->lock_fd < 0)
+		return correct_at_server(a, request, amount, why, err);
+	if (!a->sys->random(a->sys, random, sizeof(random)))
+		return err_set(err, ERR_INTERNAL, "the system gave no random numbers");
+	id_make(&c.id, c.at_ms, random);
+	return correct_in_store(a, &c, nusd, err);
 }
 
 /* ---- reload ---- */

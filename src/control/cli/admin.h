@@ -50,6 +50,10 @@ bool admin_create_key(struct admin *a, const struct key_wanted *wanted, struct k
 	char text[AUTH_KEY_CHARS + 1], struct err *err);
 bool admin_delete_key(struct admin *a, const char *id, struct err *err);
 
+/* What a settled request really cost; `wanted` is the amount in US dollars as text. */
+bool admin_correct(
+	struct admin *a, const char *request, const char *amount, const char *why, struct err *err);
+
 /*
  * A running server reads its configuration and what belongs to it again; without one nothing
  * happens. false: why it did not like them; it goes on with what it had.

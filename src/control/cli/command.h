@@ -80,6 +80,7 @@ int run_keys_create(struct call *c);
 int run_keys_delete(struct call *c);
 int run_audit_verify(struct call *c);
 int run_audit_ledger(struct call *c);
+int run_audit_correct(struct call *c);
 int run_models_list(struct call *c);
 int run_models_import(struct call *c);
 int run_config_check(struct call *c);

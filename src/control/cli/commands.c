@@ -71,6 +71,16 @@ static const struct flag audit_verify_flags[] = {
 
 static const struct flag audit_ledger_flags[] = {FLAG_CONFIG, FLAG_DATA_DIR, FLAG_OUTPUT, FLAG_END};
 
+static const struct flag audit_correct_flags[] = {
+	{"request", 'r', "ID", "The request, req_...; required"},
+	{"amount", 'a', "USD", "What it really cost, all in all; required"},
+	{"why", 'w', "TEXT", "Such as the provider's invoice; required"},
+	FLAG_CONFIG,
+	FLAG_DATA_DIR,
+	FLAG_OUTPUT,
+	FLAG_END,
+};
+
 static const struct flag models_list_flags[] = {
 	{"provider", 'p', "NAME", "Only models whose id begins with NAME/"},
 	FLAG_CONFIG,
@@ -146,11 +156,18 @@ const struct command commands[] = {
 		"sluice audit verify\n"
 		"sluice audit verify --last 5f3c...",
 		audit_verify_flags, run_audit_verify},
-	{"audit ledger", "", 0, 0, "Add up all requests, and compare with what usage says",
+	{"audit ledger", "", 0, 0, "Add up all requests, and compare with prices and usage",
 		"Beside a running server too.",
 		"sluice audit ledger\n"
 		"sluice audit ledger -o json | jq .cost",
 		audit_ledger_flags, run_audit_ledger},
+	{"audit correct", "", 0, 0, "Say what a settled request really cost",
+		"Its own row stays as it is: the difference is an entry of its own, which counts "
+		"in "
+		"usage and in what was spent of every limit. In force at once, also in a running "
+		"server.",
+		"sluice audit correct --request req_01k... --amount 0.0125 --why \"invoice 4711\"",
+		audit_correct_flags, run_audit_correct},
 	{"models list", "", 0, 0, "Show the known models: windows, prices, abilities",
 		"What is built in, with what was imported and what the configuration says on top. "
 		"Prices are in USD a million tokens.",

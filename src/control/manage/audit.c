@@ -7,7 +7,7 @@
 #define PAGE 100
 #define MAX_PAGE 1000
 
-static void write_actor(const struct manage_caller *caller, char out[64])
+void manage_actor(const struct manage_caller *caller, char out[64])
 {
 	char id[ID_UUID_CHARS + 1];
 
@@ -33,7 +33,7 @@ bool manage_audit(struct manage_call *call, const char *action, const struct id 
 	const struct log_field fields[] = {LOG_FIELD_TEXT("action", span_of(action)),
 		LOG_FIELD_TEXT("target", span_of(id)), LOG_FIELD_TEXT("actor", span_of(actor))};
 
-	write_actor(call->caller, actor);
+	manage_actor(call->caller, actor);
 	id_write_uuid(target, id);
 	row.actor = span_of(actor);
 	if (!audit_append(call->store, &row, err))
@@ -78,35 +78,14 @@ static bool on_row(void *user, const struct audit_row *r)
 	return buf_append_char(p->out, '}');
 }
 
-static bool read_number(const struct manage_call *call, const char *name, int64_t most,
-	int64_t *out, struct err *err)
-{
-	struct span query = call->query, text;
-	char room[16]; /* no number of that many digits overflows */
-	int64_t n = 0;
-
-	text = manage_param(&query, name, room, sizeof(room));
-	if (text.n == 0)
-		return true;
-	for (size_t i = 0; i < text.n; i++) {
-		if (text.p[i] < '0' || text.p[i] > '9')
-			return manage_bad(err, name, "must be a number from 1 on");
-		n = n * 10 + (text.p[i] - '0');
-	}
-	if (n < 1 || n > most)
-		return manage_bad(err, name, "must be a number from 1 on, and not so large");
-	*out = n;
-	return true;
-}
-
 /* Newest first; `before` goes on where a page ended. */
 bool manage_audit_list(struct manage_call *call, struct err *err)
 {
 	struct page p = {.out = call->answer};
 	int64_t limit = PAGE, before = INT64_MAX;
 
-	if (!read_number(call, "limit", MAX_PAGE, &limit, err) ||
-		!read_number(call, "before", INT64_MAX, &before, err))
+	if (!manage_count(call, "limit", MAX_PAGE, &limit, err) ||
+		!manage_count(call, "before", INT64_MAX, &before, err))
 		return false;
 	buf_append_cstr(call->answer, "{\"entries\":[");
 	if (!audit_each(call->store, before - 1, (int)limit, true, on_row, &p, err))

@@ -28,6 +28,7 @@ bool manage_reload(struct manage_call *call, struct err *err)
 #define PROJECTS "/v1/manage/project"
 #define ACCOUNTS "/v1/manage/service-account"
 #define LISTS "/v1/manage/access-list"
+#define REQUESTS "/v1/manage/request"
 
 /* Members of bodies: name, ':', type, and '!' where it is required. */
 #define LIMITS                                                                                     \
@@ -115,6 +116,15 @@ static const struct manage_endpoint endpoints[] = {
 		"Attaches an access list to a key, a group or the organization", TARGET},
 	{HTTP_POST, LISTS "/{id}/detach", RIGHT_WRITE, REACH_OWN, manage_access_detach, 0,
 		"Takes an access list away from where it is attached", TARGET},
+	{HTTP_GET, KEYS "/{id}/request", RIGHT_OWN, REACH_OWN, manage_key_requests, 0,
+		"Requests of a key, newest first", NULL},
+	{HTTP_GET, REQUESTS, RIGHT_READ, REACH_ADMIN, manage_request_list, 0,
+		"All requests, newest first", NULL},
+	{HTTP_GET, REQUESTS "/{id}", RIGHT_READ, REACH_ADMIN, manage_request_show, 0, "One request",
+		NULL},
+	{HTTP_POST, REQUESTS "/{id}/correct", RIGHT_WRITE, REACH_ADMIN, manage_request_correct, 0,
+		"Says what a settled request really cost, as an entry of its own",
+		"amount:money! why:text!"},
 	{HTTP_GET, "/v1/manage/audit", RIGHT_READ, REACH_ADMIN, manage_audit_list, 0,
 		"The log of changes, newest first", NULL},
 	{HTTP_GET, "/x/apikey", RIGHT_NONE, REACH_OWN, manage_key_balance, 0,
@@ -368,11 +378,42 @@ void manage_put_id(struct buf *b, const char *key, const struct id *id)
 	json_put_cstr(b, key, text);
 }
 
+bool manage_count(const struct manage_call *call, const char *name, int64_t most, int64_t *out,
+	struct err *err)
+{
+	struct span query = call->query, text;
+	char room[16]; /* no number of that many digits overflows */
+	int64_t n = 0;
+
+	text = manage_param(&query, name, room, sizeof(room));
+	if (text.n == 0)
+		return true;
+	for (size_t i = 0; i < text.n; i++) {
+		if (text.p[i] < '0' || text.p[i] > '9')
+			return manage_bad(err, name, "must be a number from 1 on");
+		n = n * 10 + (text.p[i] - '0');
+	}
+	if (n < 1 || n > most)
+		return manage_bad(err, name, "must be a number from 1 on, and not so large");
+	*out = n;
+	return true;
+}
+
 void manage_put_money(struct buf *b, const char *key, int64_t nusd)
 {
 	char text[32];
 
 	json_put_str(b, key, price_write(nusd, text));
+}
+
+void manage_put_difference(struct buf *b, const char *key, int64_t nusd)
+{
+	char text[32], signed_text[33];
+	struct span s = price_write(nusd < 0 ? -nusd : nusd, text);
+
+	signed_text[0] = '-';
+	memcpy(signed_text + 1, s.p, s.n);
+	json_put_str(b, key, nusd < 0 ? span_from(signed_text, s.n + 1) : s);
 }
 
 void manage_put_time(struct buf *b, const char *key, int64_t wall_ms)

@@ -31,8 +31,9 @@ struct manage_call {
 	struct manage_place place;
 	struct span query; /* as sent */
 	struct span body;
-	struct buf *answer; /* JSON */
-	int status;         /* of success; 200 unless the handler says otherwise */
+	struct buf *answer;          /* JSON */
+	int status;                  /* of success; 200 unless the handler says otherwise */
+	struct correction corrected; /* what budgets learn once it is committed; no id: nothing */
 };
 
 /* OWN: with the id "self" any key may, of itself; else as READ. */
@@ -89,7 +90,11 @@ bool manage_path_id(const struct manage_call *call, struct id *id, struct err *e
 void manage_put_id(struct buf *b, const char *key, const struct id *id); /* none: null */
 /* A parameter's value, percent-decoded into `out`; {NULL, 0}: not there, or longer than that. */
 struct span manage_param(struct span *query, const char *name, char *out, size_t size);
-void manage_put_money(struct buf *b, const char *key, int64_t nusd);   /* as a text: "12.5" */
+void manage_put_money(struct buf *b, const char *key, int64_t nusd);      /* as a text: "12.5" */
+void manage_put_difference(struct buf *b, const char *key, int64_t nusd); /* "-0.25" too */
+/* A parameter that is a number from 1 to `most`; *out stays where it is not there. */
+bool manage_count(const struct manage_call *call, const char *name, int64_t most, int64_t *out,
+	struct err *err);
 void manage_put_time(struct buf *b, const char *key, int64_t wall_ms); /* 0: null */
 
 /* On the control socket alone; waits for another thread, so not in a transaction. */
@@ -150,6 +155,15 @@ bool manage_audit_list(struct manage_call *call, struct err *err);
  */
 bool manage_audit(struct manage_call *call, const char *action, const struct id *target,
 	struct span old, struct span new, struct err *err);
+
+/* Who asks, as logs and entries call it. */
+void manage_actor(const struct manage_caller *caller, char out[64]);
+
+/* request.c: what was asked and what it cost; corrections of it. */
+bool manage_request_list(struct manage_call *call, struct err *err);
+bool manage_request_show(struct manage_call *call, struct err *err);
+bool manage_request_correct(struct manage_call *call, struct err *err);
+bool manage_key_requests(struct manage_call *call, struct err *err);
 
 /* usage.c */
 bool manage_key_usage(struct manage_call *call, struct err *err);

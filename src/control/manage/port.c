@@ -130,6 +130,19 @@ static void hand_back(struct task *t)
 	}
 }
 
+/* Budgets change when the correction cannot be taken back any more. */
+static void learn(const struct manage_call *call)
+{
+	const struct correction *c = &call->corrected;
+	const struct id scopes[] = {scope_org_id, c->owners.group_id, c->owners.project_id,
+		c->owners.user_id, c->key_id};
+	struct sys *sys = call->env->sys;
+
+	if (!id_is_none(&c->id))
+		budget_correct(
+			call->env->budget, scopes, 5, c->nusd, c->started_ms, sys->wall_ms(sys));
+}
+
 /* A key of a user reaches as far as the user's role. */
 static bool read_role(
 	struct manage_caller *caller, struct store *store, enum manage_reach reach, struct err *err)
@@ -158,8 +171,10 @@ static bool run_endpoint(struct task *t, struct manage_call *call)
 		return e->run(call, &t->err);
 	if (!store_begin(call->store, &t->err))
 		return false;
-	if (e->run(call, &t->err) && store_commit(call->store, &t->err))
+	if (e->run(call, &t->err) && store_commit(call->store, &t->err)) {
+		learn(call);
 		return true;
+	}
 	store_rollback(call->store);
 	return false;
 }

@@ -24,7 +24,7 @@ static bool read_time(const struct manage_call *call, const char *name, int64_t 
 static bool read_resolution(
 	const struct manage_call *call, enum usage_resolution *out, struct err *err)
 {
-	static const char *const names[] = {"hour", "day", "month"};
+	static const char *const names[] = {"hour", "day", "month", "minute"};
 	struct span query = call->query, text;
 	char room[16];
 
@@ -32,12 +32,12 @@ static bool read_resolution(
 	text = manage_param(&query, "resolution", room, sizeof(room));
 	if (text.n == 0)
 		return true;
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 4; i++)
 		if (span_is(text, names[i])) {
 			*out = (enum usage_resolution)i;
 			return true;
 		}
-	return manage_bad(err, "resolution", "must be hour, day or month");
+	return manage_bad(err, "resolution", "must be minute, hour, day or month");
 }
 
 /* Repeated, or parted by commas. */
@@ -55,7 +55,8 @@ static bool read_groups(const struct manage_call *call, struct usage_query *q, s
 				return manage_bad(err, "group_by",
 					"may name model_requested, model_used, provider_used, "
 					"user_id, api_key_id, member_id, group_id, "
-					"group_name and project_id");
+					"group_name, project_id, status, tool and "
+					"origin_title");
 			q->n_groups++;
 		}
 	return true;
@@ -77,6 +78,8 @@ static bool read_query(const struct manage_call *call, struct usage_query *q, st
 		return manage_bad(err, "end", "must be behind start");
 	if (q->to_ms - q->from_ms > MAX_DAYS * DAY_MS)
 		return manage_bad(err, "end", "may be 100 days behind start at most");
+	if (q->resolution == USAGE_MINUTES && q->to_ms - q->from_ms > DAY_MS)
+		return manage_bad(err, "end", "may be a day behind start at most, by minutes");
 	return true;
 }
 

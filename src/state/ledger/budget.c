@@ -388,6 +388,27 @@ void budget_spend(struct budget *b, const struct id *scopes, int n, int64_t amou
 	spend(b, (1u << PERIOD_COUNT) - 1, scopes, n, amount, now_ms);
 }
 
+void budget_correct(struct budget *b, const struct id *scopes, int n, int64_t nusd,
+	int64_t started_ms, int64_t now_ms)
+{
+	pthread_mutex_lock(&b->lock);
+	for (int i = 0; i < n; i++) {
+		struct slot *s = find(b, &scopes[i]);
+
+		if (s == NULL)
+			continue;
+		roll(s, now_ms);
+		for (int p = 0; p < PERIOD_COUNT; p++) {
+			if (started_ms < s->span[p].from_ms || started_ms >= s->span[p].to_ms)
+				continue;
+			s->settled[p] += nusd;
+			if (s->settled[p] < 0)
+				s->settled[p] = 0;
+		}
+	}
+	pthread_mutex_unlock(&b->lock);
+}
+
 void budget_recall(struct budget *b, enum limit_period p, const struct id *scopes, int n,
 	int64_t amount, int64_t now_ms)
 {

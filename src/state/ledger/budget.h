@@ -66,6 +66,12 @@ bool budget_hold(struct budget *b, const struct id *scopes, int n, int64_t amoun
 void budget_settle(struct budget *b, struct budget_hold *hold, int64_t spent);
 /* Spent without a hold: where no scope had a limit. */
 void budget_spend(struct budget *b, const struct id *scopes, int n, int64_t amount, int64_t now_ms);
+/*
+ * What was settled of a request that began at started_ms was wrong by `nusd` (below 0: too much):
+ * in the periods that are still that request's. Never below zero.
+ */
+void budget_correct(struct budget *b, const struct id *scopes, int n, int64_t nusd,
+	int64_t started_ms, int64_t now_ms);
 /* Spent in a period before this process began. */
 void budget_recall(struct budget *b, enum limit_period p, const struct id *scopes, int n,
 	int64_t amount, int64_t now_ms);

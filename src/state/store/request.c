@@ -242,6 +242,28 @@ bool request_find(struct store *s, const struct id *id,
 	return !e.damaged || err_set(err, ERR_CORRUPT, "a row of the table request is damaged");
 }
 
+bool request_list(struct store *s, const struct request_query *q,
+	bool (*each)(void *user, const struct request_row *r, bool final), void *user,
+	struct err *err)
+{
+	struct each_request e = {.each = each, .user = user};
+	bool all = id_is_none(&q->key_id);
+	struct id before = q->before;
+	const struct db_value v[] = {db_blob(span_from(before.bytes, sizeof(before.bytes))),
+		db_int(q->limit), db_id(&q->key_id)};
+
+	if (id_is_none(&before))
+		memset(before.bytes, 0xff, sizeof(before.bytes));
+	if (!db_run(s->db,
+		    all ? "SELECT " COLUMNS PRICE_COLUMNS FROM
+			  "WHERE id < ?1 ORDER BY id DESC LIMIT ?2"
+			: "SELECT " COLUMNS PRICE_COLUMNS FROM
+			  "WHERE key_id = ?3 AND id < ?1 ORDER BY id DESC LIMIT ?2",
+		    v, all ? 2 : 3, on_request, &e, err))
+		return false;
+	return !e.damaged || err_set(err, ERR_CORRUPT, "a row of the table request is damaged");
+}
+
 struct opened {
 	struct store *store;
 	struct err *err;

@@ -259,6 +259,14 @@ bool request_put(struct store *s, const struct request_row *r, bool final, struc
 bool request_each(struct store *s, int64_t from_ms, int limit,
 	bool (*each)(void *user, const struct request_row *r, bool final), void *user,
 	struct err *err);
+struct request_query {
+	struct id key_id; /* none: of all keys */
+	struct id before; /* older than this one; none: from the newest on */
+	int limit;
+};
+bool request_list(struct store *s, const struct request_query *q,
+	bool (*each)(void *user, const struct request_row *r, bool final), void *user,
+	struct err *err);
 /* One; *found false: there is none. */
 bool request_find(struct store *s, const struct id *id,
 	bool (*each)(void *user, const struct request_row *r, bool final), void *user, bool *found,
@@ -289,6 +297,11 @@ struct correction {
 	struct key_owners owners;
 	int64_t started_ms;
 };
+/* How many a request has, and their sum; each of them, oldest first. */
+bool correction_sum(
+	struct store *s, const struct id *request_id, int64_t *n, int64_t *nusd, struct err *err);
+bool correction_each(struct store *s, const struct id *request_id,
+	bool (*each)(void *user, const struct correction *c), void *user, struct err *err);
 /* ERR_NOT_FOUND: no such request; ERR_CONFLICT: it has not ended. Inside a transaction. */
 bool correction_put(struct store *s, struct correction *c, int64_t amount_nusd, struct err *err);
 

@@ -19,6 +19,8 @@ ALTER TABLE request ADD COLUMN price_id BLOB NOT NULL DEFAULT x'';
 ALTER TABLE request ADD COLUMN overrun INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE request ADD COLUMN tool TEXT NOT NULL DEFAULT '';
 
+CREATE INDEX request_key ON request (key_id, id);
+
 -- What a settled request cost more (or less, below zero) than its row and earlier corrections say. priced 1: its
 -- row had no cost.
 CREATE TABLE correction (
