@@ -28,8 +28,61 @@ static bool is_text(enum llm_op op)
 	return op < LLM_OP_IMAGES;
 }
 
+/* Nothing is owed: `usage` is none. */
+static void settle_none(struct exchange *x, enum request_basis basis)
+{
+	x->usage = (struct llm_usage){0};
+	x->basis = basis;
+	x->cost_nusd = 0;
+}
+
+static void settle_count(struct exchange *x, enum request_basis basis)
+{
+	x->basis = basis;
+	x->priced = price_of(x->model, &x->usage, &x->cost_nusd);
+	if (x->priced)
+		return;
+	/* A class that the provider counted has no price: what was held is all that is known. */
+	x->cost_nusd = x->hold.amount > 0 ? x->hold.amount : COST_UNKNOWN;
+	if (x->hold.amount > 0)
+		x->basis = BASIS_HOLD;
+}
+
+/* All that it can cost; where nobody knows that, what was counted. */
+static void settle_hold(struct exchange *x)
+{
+	if (hold_most(x, &x->cost_nusd))
+		x->basis = BASIS_HOLD;
+	else
+		settle_count(x, BASIS_GATEWAY_COUNT);
+}
+
+/* Sent, and no usage came back. */
+static void assess_uncounted(struct exchange *x, int64_t output_bytes, bool complete)
+{
+	bool silent =
+		!complete && x->answer == ANSWER_NONE && x->err.code != ERR_CLIENT_GONE && !x->left;
+
+	x->usage = (struct llm_usage){
+		.input_uncached = estimate_input(x), .output = estimate((size_t)output_bytes)};
+	if (silent && x->provider->unknown_outcome == UNKNOWN_NONE)
+		settle_none(x, BASIS_NONE);
+	else if (silent ? x->provider->unknown_outcome == UNKNOWN_HOLD
+			: !complete && x->provider->bills_on_abort)
+		settle_hold(x);
+	else
+		settle_count(x, BASIS_GATEWAY_COUNT);
+}
+
+static bool owes_nothing(const struct exchange *x, int64_t output_bytes)
+{
+	return x->endpoint->op == LLM_OP_COUNT_TOKENS || !x->sent || x->not_http ||
+	       (x->answer == ANSWER_ERROR && !x->usage.present) ||
+	       (x->err_from_provider && output_bytes == 0 && !x->usage.present);
+}
+
 /*
- * What is charged, and on what ground: reliability.md 5.7 as a function. `usage` is what the
+ * What is charged, and on what ground (docs/guide/limits.md has the table). `usage` is what the
  * provider reported so far, output_bytes what was seen of its answer.
  */
 static void assess(struct exchange *x, bool complete)
@@ -40,40 +93,29 @@ static void assess(struct exchange *x, bool complete)
 	x->priced = false;
 	if (stream)
 		x->usage = x->tap->usage;
-	if (x->endpoint->op == LLM_OP_COUNT_TOKENS || !x->sent || x->not_http ||
-		(x->answer == ANSWER_ERROR && !x->usage.present) ||
-		(x->err_from_provider && output_bytes == 0 && !x->usage.present)) {
-		x->usage = (struct llm_usage){0};
-		x->basis = BASIS_NONE;
-		x->cost_nusd = 0;
-		return;
-	}
-	if (x->usage.present && complete) {
-		x->basis = BASIS_PROVIDER_FINAL;
+	if (x->replay != NULL) {
+		settle_none(x, BASIS_CACHE);
+	} else if (owes_nothing(x, output_bytes)) {
+		settle_none(x, BASIS_NONE);
+	} else if (x->usage.present && (complete || x->final_usage)) {
+		settle_count(x, BASIS_PROVIDER_FINAL);
 	} else if (x->usage.present) {
 		int64_t seen = estimate((size_t)output_bytes);
 
-		x->basis = BASIS_PROVIDER_PARTIAL;
-		if (!x->final_usage && x->usage.output < seen)
+		if (x->usage.output < seen)
 			x->usage.output = seen;
-	} else if (!is_text(x->endpoint->op)) {
-		/* Pictures and sound are not counted by their bytes. */
+		settle_count(x, BASIS_PROVIDER_PARTIAL);
+	} else if (is_text(x->endpoint->op)) {
+		assess_uncounted(x, output_bytes, complete);
+	} else { /* Pictures and sound are not counted by their bytes. */
 		x->usage.characters = x->facts.characters;
-		x->basis = x->usage.characters + x->usage.pictures + x->usage.sound_ms > 0
-				   ? BASIS_GATEWAY_COUNT
-				   : BASIS_NONE;
-		if (x->basis == BASIS_NONE) {
+		if (x->usage.characters + x->usage.pictures + x->usage.sound_ms > 0) {
+			settle_count(x, BASIS_GATEWAY_COUNT);
+		} else {
+			x->basis = BASIS_NONE;
 			x->cost_nusd = COST_UNKNOWN;
-			return;
 		}
-	} else {
-		x->basis = BASIS_GATEWAY_COUNT;
-		x->usage = (struct llm_usage){.input_uncached = estimate_input(x),
-			.output = estimate((size_t)output_bytes)};
 	}
-	x->priced = price_of(x->model, &x->usage, &x->cost_nusd);
-	if (!x->priced)
-		x->cost_nusd = COST_UNKNOWN;
 }
 
 bool exchange_is_provider_fault(const struct exchange *x)
@@ -119,7 +161,7 @@ static void judge(struct exchange *x)
 		x->status = x->tap != NULL && x->tap->error_status > 0 && x->err_from_provider
 				    ? x->tap->error_status
 				    : x->dialect->status(&x->err);
-	if (x->err.code == ERR_CLIENT_GONE)
+	if (x->err.code == ERR_CLIENT_GONE || x->left)
 		x->outcome = OUTCOME_CANCELLED;
 	else if (is_promised(x))
 		x->outcome = OUTCOME_INTERRUPTED;
@@ -245,15 +287,32 @@ bool close_hold_record(struct exchange *x)
 	       err_set(&x->err, ERR_NO_MEMORY, NULL);
 }
 
+/* The provider counted more than it can have: its price, or its bound, is not what we know. */
+static void say_overrun(const struct exchange *x)
+{
+	const struct log_field f[] = {LOG_FIELD_TEXT("req_id", span_of(x->request_id)),
+		LOG_FIELD_TEXT("provider", x->provider->name),
+		LOG_FIELD_TEXT("model", x->name.full), LOG_FIELD_INT("held_nusd", x->hold.amount),
+		LOG_FIELD_INT("cost_nusd", x->cost_nusd)};
+
+	log_write(x->env->log, LOG_ERROR, "overrun",
+		"a request cost more than it could at most; it is booked in full", f, 5);
+}
+
 enum move step_settle(struct exchange *x)
 {
 	struct request_row row;
-	bool waits = x->request != NULL;
+	bool waits = x->request != NULL, complete = x->err.code == ERR_OK;
 
+	if (complete && x->left)
+		err_set(&x->err, ERR_CLIENT_GONE, NULL);
 	judge(x);
-	assess(x, x->err.code == ERR_OK);
+	assess(x, complete);
 	if (x->err.code == ERR_OK)
 		route_succeeded(x);
+	x->overrun = x->hold.open && x->cost_nusd > x->hold.amount;
+	if (x->overrun)
+		say_overrun(x);
 	hold_settle(x);
 	fill_row(x, &row);
 	journal_forget(&x->waiter);
@@ -410,6 +469,8 @@ void close_client_gone(struct exchange *x, const struct err *why)
 		return;
 	}
 	assert(x->step < STEP_SETTLE);
+	if (relay_read_on(x))
+		return;
 	relay_cancel(x);
 	err_set(&x->err, ERR_CLIENT_GONE, "%s",
 		why != NULL && why->code != ERR_OK ? why->text : err_row(ERR_CLIENT_GONE)->text);

@@ -41,6 +41,7 @@ struct exchange_env {
 	struct list exchanges;
 	int n_exchanges;
 	int64_t buffered_bytes;
+	int n_left; /* answers that are read though their clients left */
 	bool draining;
 	struct json_scratch scratch;
 	struct tls_context *media_tls; /* made when first needed */

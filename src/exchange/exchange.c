@@ -172,6 +172,10 @@ void exchange_free(struct exchange *x)
 	assert(x->call == NULL && x->request == NULL && x->writer == NULL);
 	journal_forget(&x->waiter);
 	timer_done(&x->timer);
+	if (x->left) {
+		timer_done(&x->left_timer);
+		x->env->n_left--;
+	}
 	fetch_cancel(x);
 	credential_cancel(x);
 	buf_done(&x->body);

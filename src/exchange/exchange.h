@@ -153,8 +153,11 @@ struct exchange {
 	enum request_basis basis;
 	struct llm_usage usage;
 	int64_t cost_nusd;
-	bool priced;  /* cost_nusd is usage times the model's price */
-	bool overrun; /* it cost more than was held */
+	bool left; /* its client is gone, and it is read on: the provider bills it all */
+	size_t left_bytes;
+	struct timer left_timer; /* when `left` */
+	bool priced;             /* cost_nusd is usage times the model's price */
+	bool overrun;            /* it cost more than was held */
 
 	/* When. */
 	int64_t wall_ms, start_us, received_us, first_us, overhead_us, last_ms, relay_ms;
@@ -227,6 +230,8 @@ bool hold_admit(struct exchange *x); /* before the body is written; false: refus
 enum move step_hold(struct exchange *x);
 void hold_settle(struct exchange *x);              /* once the cost is known */
 void hold_spend(struct exchange *x, int64_t cost); /* by an attempt without a hold */
+/* What is held, or would be where there is no limit. false: nobody knows. */
+bool hold_most(const struct exchange *x, int64_t *nusd);
 
 /* sign.c: the fields that sign the call (AWS), behind the *n that are there. */
 bool sign_call(
@@ -238,6 +243,8 @@ enum move step_relay(struct exchange *x);
 enum move step_linger(struct exchange *x);
 void relay_begin_answer(struct exchange *x); /* the head of a streamed answer */
 void relay_client_drained(struct exchange *x);
+/* Reads on without a client; false: it need not, or there are too many that do. */
+bool relay_read_on(struct exchange *x);
 void relay_cancel(struct exchange *x); /* closes the upstream at once */
 
 /* close.c */

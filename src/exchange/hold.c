@@ -161,6 +161,20 @@ static bool try_hold(struct exchange *x, const struct budget_state *s, int64_t i
 	return true;
 }
 
+bool hold_most(const struct exchange *x, int64_t *nusd)
+{
+	int64_t output;
+
+	*nusd = x->hold.amount;
+	if (x->hold.amount > 0)
+		return true;
+	if (x->model == NULL)
+		return false;
+	output = output_bound(x);
+	return output >= 0 &&
+	       price_bound(x->model, input_bound(x), output * x->facts.choices, nusd);
+}
+
 static bool refuse_rate(struct exchange *x, const struct budget_rates *r)
 {
 	long long limit = (long long)r->limit;

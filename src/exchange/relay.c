@@ -8,6 +8,8 @@
 #define MIN_PROGRESS_BYTES 4096 /* within idle_ms, where no event is completed */
 #define TOO_MUCH_HELD "The gateway holds as many bodies as its memory limit allows"
 #define MAX_HELD_BACK (64u << 10)
+#define MAX_LEFT 64                /* answers of one worker that are read without a client */
+#define MAX_LEFT_BYTES (8u << 20)  /* of each */
 #define MAX_OUT_BYTES (256u << 10) /* kept from read to read */
 
 static const struct http_call_events call_events;
@@ -108,6 +110,33 @@ void relay_cancel(struct exchange *x)
 	x->sent = x->sent || http_call_sent(x->call);
 	http_call_cancel(x->call);
 	x->call = NULL;
+}
+
+static void on_left_too_long(struct timer *t)
+{
+	struct exchange *x = LIST_ITEM(t, struct exchange, left_timer);
+
+	if (x->step != STEP_DISPATCH && x->step != STEP_RELAY)
+		return;
+	relay_cancel(x);
+	err_set(&x->err, ERR_CLIENT_GONE, NULL);
+	exchange_fail(x);
+}
+
+/* The provider bills what nobody reads: its own count is worth more than a guess of ours. */
+bool relay_read_on(struct exchange *x)
+{
+	if ((x->step != STEP_DISPATCH && x->step != STEP_RELAY) || x->call == NULL ||
+		!x->provider->bills_on_abort || x->embedding != NULL || x->answer == ANSWER_ERROR ||
+		x->env->n_left >= MAX_LEFT || x->env->draining ||
+		!(x->sent || http_call_sent(x->call)))
+		return false;
+	x->left = true;
+	x->env->n_left++;
+	timer_init(&x->left_timer, x->env->loop, on_left_too_long);
+	timer_start(&x->left_timer, x->snapshot->conf->abandoned_ms);
+	relay_client_drained(x);
+	return true;
 }
 
 /* ---- what the provider's head says ---- */
@@ -709,7 +738,9 @@ static void on_body(void *user, struct span bytes)
 
 	if (x->step != STEP_RELAY)
 		return;
-	if (x->answer == ANSWER_STREAM)
+	if (x->left && (x->left_bytes += bytes.n) > MAX_LEFT_BYTES)
+		on_left_too_long(&x->left_timer);
+	else if (x->answer == ANSWER_STREAM)
 		relay_stream(x, bytes);
 	else if (x->answer == ANSWER_BYTES)
 		relay_bytes(x, bytes);

@@ -157,6 +157,13 @@ static bool compile_login(struct snapshot *s, const struct conf_provider *from, 
 	return why.code == ERR_OK || provider_error(s, from, &why, err);
 }
 
+static enum provider_unknown read_unknown(const char *word)
+{
+	if (word != NULL && strcmp(word, "none") == 0)
+		return UNKNOWN_NONE;
+	return word != NULL && strcmp(word, "hold") == 0 ? UNKNOWN_HOLD : UNKNOWN_INPUT;
+}
+
 static bool compile_provider(struct snapshot *s, const struct conf_provider *from,
 	const struct provider_setup *setup, struct tls_context **tls, struct err *err)
 {
@@ -171,6 +178,9 @@ static bool compile_provider(struct snapshot *s, const struct conf_provider *fro
 		.head_ms = or_else(from->head_ms, c->header_ms),
 		.idle_ms = or_else(from->idle_ms, c->stream_idle_ms),
 		.total_ms = or_else(from->total_ms, c->total_ms)};
+	p->bills_on_abort = from->bills_on_abort != NULL ? strcmp(from->bills_on_abort, "true") == 0
+							 : setup->type->bills_on_abort;
+	p->unknown_outcome = read_unknown(from->unknown_outcome);
 	s->n_providers++;
 	return compile_login(s, from, p, tls, err) && compile_places(s, from, p, tls, err);
 }

@@ -21,6 +21,9 @@ struct provider_place {
 	struct span base_path; /* "" or "/v1" */
 };
 
+/* What a request costs that was sent and of which nothing came back. */
+enum provider_unknown { UNKNOWN_INPUT, UNKNOWN_NONE, UNKNOWN_HOLD };
+
 struct provider {
 	struct span name; /* as configured: the prefix in model ids */
 	struct provider_setup setup;
@@ -29,6 +32,8 @@ struct provider {
 	struct login *login;           /* NULL: no service account */
 	struct http_timeouts timeouts; /* head_ms for streams; plain_head_ms otherwise */
 	int plain_head_ms, first_event_ms;
+	bool bills_on_abort;
+	enum provider_unknown unknown_outcome;
 };
 
 /* The model list and where each model's object stands in it. */

@@ -11,6 +11,7 @@ import requests
 import kit
 
 KEYS, ORG, USERS, GROUPS = "/v1/manage/apikey", "/v1/manage/org", "/v1/manage/org/member", "/v1/manage/group"
+REQUESTS = "/v1/manage/request"
 PROJECTS, ACCOUNTS, LISTS, AUDIT = "/v1/manage/project", "/v1/manage/service-account", "/v1/manage/access-list", "/v1/manage/audit"
 SCOPES = {USERS: "members", GROUPS: "groups", PROJECTS: "projects", ACCOUNTS: "service_accounts"}
 NANO = 10**9
@@ -273,7 +274,9 @@ ROUTES += [("GET", ORG, "read", "own"), ("PATCH", ORG, "write", "admin"), ("POST
            ("POST", LISTS + "/{id}/attach", "write", "admin"), ("POST", LISTS + "/{id}/detach", "write", "admin"), ("GET", AUDIT, "read", "admin"),
            ("GET", KEYS, "read", "own"), ("POST", KEYS, "write", "own"), ("GET", KEYS + "/{id}", "read", "own"), ("PATCH", KEYS + "/{id}", "write", "own"),
            ("DELETE", KEYS + "/{id}", "write", "own"), ("GET", KEYS + "/{id}/usage?" + START, "read", "own"),
-           ("POST", KEYS + "/{id}/limit", "write", "own"), ("POST", KEYS + "/{id}/label", "write", "own"), ("POST", KEYS + "/{id}/expiry", "write", "own")]
+           ("POST", KEYS + "/{id}/limit", "write", "own"), ("POST", KEYS + "/{id}/label", "write", "own"), ("POST", KEYS + "/{id}/expiry", "write", "own"),
+           ("GET", KEYS + "/{id}/request", "read", "own"), ("GET", REQUESTS, "read", "admin"), ("GET", REQUESTS + "/{id}", "read", "admin"),
+           ("POST", REQUESTS + "/{id}/correct", "write", "admin")]
 
 
 @pytest.fixture(scope="module")
@@ -287,6 +290,9 @@ def town(tmp_path_factory):
     api.keys = {(who, right): api.key(permissions={"manage": right, "completions": "none"}, **owner)[1]
                 for who, owner in people.items() for right in ("none", "read", "write")}
     api.person = people["member"]["user_id"]
+    assert api.ask(api.key()[1]).status_code == 200
+    api.gateway.rows(1)
+    api.request = api("GET", REQUESTS, expect=200).json()["requests"][0]["id"]
     yield api
     api.gateway.finish()
     sim.stop()
@@ -317,13 +323,13 @@ def test_every_route_knows_right_and_role(town, method, path, needed, reach):
     order = ["none", "read", "write"]
     assert requests.request(method, town.gateway.url + path, timeout=30).status_code == 401
     for (who, right), key in town.keys.items():
-        target = town.key()[0] if kind == KEYS else town.make(kind)["id"] if "{id}" in path else ""
+        target = town.key()[0] if kind == KEYS else town.request if kind == REQUESTS else town.make(kind)["id"] if "{id}" in path else ""
         member = {"user_id": town.person}
         if method == "DELETE" and path.endswith("/member"):
             town("POST", f"{GROUPS}/{target}/member", member, expect=200)
         path = path.replace("{user}", town.person)
         body = None if method == "GET" else {"role": {"role": "member"}, "limit": {"monthly_limit": 0}, "label": {"labels": {}}, "expiry": {"expires_at": None}, "member": member,
-                                            "attach": {"organization": True}, "detach": {"organization": True}}.get(path.rsplit("/", 1)[1])
+                                            "attach": {"organization": True}, "detach": {"organization": True}, "correct": {"amount": "1", "why": "x"}}.get(path.rsplit("/", 1)[1])
         if path == ORG + "/member":
             body = None
         if body is None and method in ("POST", "PATCH"):

@@ -32,10 +32,11 @@ struct conf_provider {
 	const char *access_key_id, *secret_access_key, *session_token; /* or NULL, as all below */
 	const char *service_account;                                   /* JSON */
 	const char *region, *project, *location, *resource, *address, *api_version;
-	const char **regions;                /* NULL-terminated */
-	const struct conf_pair *deployments; /* ends with name NULL */
-	const char *ca_file;                 /* NULL: the system's store */
-	bool enabled;                        /* false: switched off in the file */
+	const char **regions;                         /* NULL-terminated */
+	const struct conf_pair *deployments;          /* ends with name NULL */
+	const char *bills_on_abort, *unknown_outcome; /* "true" "false"; input none hold; or NULL */
+	const char *ca_file;                          /* NULL: the system's store */
+	bool enabled;                                 /* false: switched off in the file */
 	int connect_ms, head_ms, first_event_ms, idle_ms, total_ms; /* 0: the general ones */
 	int line, column; /* of the entry's name in the file */
 	struct conf_origin *origins;
@@ -95,7 +96,7 @@ struct conf {
 	int64_t answers_max_bytes, answer_max_bytes;
 	/* timeouts toward providers */
 	int connect_ms, header_ms, plain_header_ms, first_event_ms, stream_idle_ms, media_ms,
-		total_ms;
+		abandoned_ms, total_ms;
 	struct conf_provider *providers;
 	int n_providers;
 	struct conf_model *models;

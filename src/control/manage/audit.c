@@ -30,12 +30,14 @@ bool manage_audit(struct manage_call *call, const char *action, const struct id 
 		.target = *target,
 		.old = old,
 		.new = new};
-	const struct log_field fields[] = {LOG_FIELD_TEXT("action", span_of(action)),
-		LOG_FIELD_TEXT("target", span_of(id)), LOG_FIELD_TEXT("actor", span_of(actor))};
+	struct log_field fields[3];
 
 	manage_actor(call->caller, actor);
 	id_write_uuid(target, id);
 	row.actor = span_of(actor);
+	fields[0] = LOG_FIELD_TEXT("action", span_of(action));
+	fields[1] = LOG_FIELD_TEXT("target", span_of(id));
+	fields[2] = LOG_FIELD_TEXT("actor", span_of(actor));
 	if (!audit_append(call->store, &row, err))
 		return false;
 	if (call->env->log != NULL)
