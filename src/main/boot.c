@@ -216,6 +216,8 @@ static bool start_state(struct process *p, struct err *err)
 	}
 	bound_answers(p, p->snapshot->conf);
 	p->ingest = ingest_start(p->sys, &p->store, data_dir, p->epoch, p->log, err);
+	if (p->ingest != NULL)
+		ingest_keep_minutes(p->ingest, p->snapshot->conf->minutes_ms);
 	return p->ingest != NULL;
 }
 
@@ -295,6 +297,7 @@ static void reload(struct process *p, struct err *err)
 		worker_reload(p->workers[i], snapshot_ref(made),
 			tls != NULL ? tls_context_ref(tls) : NULL);
 	bound_answers(p, made->conf);
+	ingest_keep_minutes(p->ingest, made->conf->minutes_ms);
 	snapshot_unref(p->snapshot);
 	p->snapshot = made;
 	tls_context_unref(p->tls);

@@ -22,12 +22,13 @@ import resource
 import shutil
 import signal
 import socket
+import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
+import urllib.error
 import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -41,6 +42,49 @@ GATEWAY_CORE, OTHER_CORE = str(CORES[0]), str(CORES[-1])
 
 def say(text):
     print(text, flush=True)
+
+
+DAY_MS, HOUR_MS = 86400000, 3600000
+KEYS, MODELS = 200, 3  # as many use it, each so many models
+
+
+def fill_keys(db, n):
+    """Keys that nobody has: their hashes are noise."""
+    with db:
+        db.execute("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) INSERT INTO key (id, public_id, sha256, name, "
+                   "manage, completions, created_ms, expires_ms) SELECT randomblob(16), printf('zz%010d', i), randomblob(32), printf('k-%d', i), "
+                   "0, 2, 0, 0 FROM n", (n,))
+
+
+def fill_usage(db, requests):
+    """The sums that so many requests of thirty days leave behind; returns when these days end."""
+    db.create_function("unhex", 1, bytes.fromhex, deterministic=True)
+    last_ms = int(time.time() * 1000) // DAY_MS * DAY_MS
+    hours = 30 * 24
+    each = max(requests // (hours * KEYS * MODELS), 1)
+    with db:
+        db.execute("WITH RECURSIVE h(h) AS (SELECT 0 UNION ALL SELECT h + 1 FROM h WHERE h < ?1 - 1), k(k) AS (SELECT 1 UNION ALL SELECT k + 1 "
+                   "FROM k WHERE k < ?2), m(m) AS (SELECT 0 UNION ALL SELECT m + 1 FROM m WHERE m < ?3 - 1), s(s) AS (SELECT 2 UNION ALL SELECT 4) "
+                   "INSERT INTO usage_hour SELECT ?4 - (?1 - h) * 3600000, unhex(printf('0000000000007000800000000000%04x', k)), 'chat', "
+                   "'openai/gpt-' || ((k + m) % 8), 'openai', 'gpt-' || ((k + m) % 8), '', x'', x'', x'', s, 'tool-' || (k % 10), "
+                   "CASE s WHEN 2 THEN ?5 ELSE 1 END, s / 4, 900 * ?5, 100, 0, 200 * ?5, 0, 1000000 * ?5, 0 FROM h, k, m, s "
+                   "WHERE s = 2 OR (h + k) % 12 = 0", (hours, KEYS, MODELS, last_ms, each))
+        sums = "sum(requests), sum(failed), sum(input), sum(cache_read), sum(cache_write), sum(output), sum(reasoning), sum(cost_nusd), sum(unpriced)"
+        db.execute("INSERT INTO usage_day SELECT at_ms / 86400000 * 86400000, key_id, op, model_asked, provider, model_served, '', member_id, "
+                   f"group_id, project_id, status_class, tool, {sums} FROM usage_hour GROUP BY 1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12")
+    return last_ms
+
+
+def fill_requests(db, n, last_ms):
+    """Final requests, one behind the other, spread over the keys and the thirty days."""
+    db.create_function("unhex", 1, bytes.fromhex, deterministic=True)
+    with db:
+        db.execute("WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < ?1 - 1), t(i, ms) AS (SELECT i, ?2 - 2592000000 + i * "
+                   "(2592000000 / ?1) FROM n) INSERT INTO request (id, final, key_id, started_ms, duration_us, overhead_us, op, model_asked, provider, "
+                   "model_served, status, attempts, stream, outcome, basis, usage_present, input_uncached, cache_read, cache_write_5m, cache_write_1h, "
+                   "input_audio, output, reasoning, output_audio, cost_nusd) SELECT unhex(printf('%012x7000%016x', ms, i)), 1, "
+                   "unhex(printf('0000000000007000800000000000%04x', 1 + i % 200)), ms, 900000, 40, 'chat', 'openai/gpt-1', 'openai', 'gpt-1', 200, 1, 1, "
+                   "'ok', 'provider_final', 1, 900, 0, 0, 0, 0, 200, 0, 0, 1000000 FROM t", (n, last_ms))
 
 
 class Failed(Exception):
@@ -377,6 +421,94 @@ http {{
             self.stop(child)
         self.row("start-up to first answer", statistics.median(took), None, "ms", 100)
 
+    # ---- what is remembered ----
+
+    def key_table(self, rounds, seconds, n=100000):
+        """A hundred thousand keys against ten: CPU a request, and memory a key."""
+        sides = {}
+        for name in ("keys10", "keys100k"):
+            child, _, _ = self.start_sluice(name)
+            self.stop(child)
+            with contextlib.closing(sqlite3.connect(os.path.join(self.home, name, "sluice.db"))) as db:
+                fill_keys(db, 10 if name == "keys10" else n)
+            sides[name] = self.start_sluice(name)
+        for _, port, key in sides.values():
+            self.load(port, "sim/" + self.plain_model, False, "/v1/chat/completions", 64, 0.5, key=key)
+        memory = {name: self.resident_kib(side[0]) for name, side in sides.items()}
+        got = {name: [] for name in sides}
+        for _ in range(rounds):
+            for name, (child, port, key) in sides.items():
+                before = self.cpu_us(child)
+                result = self.load(port, "sim/" + self.plain_model, False, "/v1/chat/completions", 64, seconds, key=key)
+                got[name].append((self.cpu_us(child) - before) / result["completed"])
+        self.row("CPU, 2 KB request with 100,000 keys, against 10", statistics.median(got["keys100k"]), statistics.median(got["keys10"]), "us",
+                 1.1, "10 keys")
+        self.row("memory a key", (memory["keys100k"] - memory["keys10"]) * 1024 / n, None, "B", None)
+        for child, _, _ in sides.values():
+            self.stop(child)
+
+    def asked_ms(self, port, key, path, times=9):
+        """The median time of a management request."""
+        took = []
+        for _ in range(times):
+            asked = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers={"Authorization": f"Bearer {key}"})
+            started = time.monotonic()
+            try:
+                with urllib.request.urlopen(asked, timeout=60) as answer:
+                    answer.read()
+            except urllib.error.HTTPError as e:
+                raise Failed(f"{path}: {e.code} {e.read()[:500]}") from None
+            took.append((time.monotonic() - started) * 1000)
+        return statistics.median(took)
+
+    def management(self, requests, sums_of):
+        """Usage of thirty days where ten million requests were summed; lists of a million rows."""
+        child, _, _ = self.start_sluice("manage")
+        self.stop(child)
+        with contextlib.closing(sqlite3.connect(os.path.join(self.home, "manage", "sluice.db"))) as db:
+            last_ms = fill_usage(db, sums_of)
+            fill_requests(db, requests, last_ms)
+        child, port, _ = self.start_sluice("manage")
+        config = os.path.join(self.home, "manage.yaml")
+        key = subprocess.run([BINARY, "keys", "create", "--name", "reader", "--manage", "read", "--secret-only", "-c", config],
+                             capture_output=True, text=True, check=True).stdout.strip()
+
+        def when(ms):
+            return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(ms / 1000))
+        usage = f"/v1/manage/org/usage?start={when(last_ms - 30 * DAY_MS)}&end={when(last_ms)}"
+        cut = f"/v1/manage/org/usage?start={when(last_ms - 30 * DAY_MS + 5 * HOUR_MS)}&end={when(last_ms - 7 * HOUR_MS)}"
+        some = "00000000-0000-7000-8000-0000000000c8"
+        for what, path, target in (("usage of 30 days", usage, 50), ("usage of 30 days by model and key", usage + "&group_by=model_used,api_key_id", 50),
+                                   ("usage of 30 days by status and tool", usage + "&group_by=status,tool", 50),
+                                   ("usage of 30 days with cut ends, by model", cut + "&group_by=model_used", 50),
+                                   ("usage of 30 days of a key", usage.replace("org", "apikey/" + some), 50),
+                                   ("usage of 30 days by the hour", usage + "&resolution=hour", None),
+                                   ("list of keys", "/v1/manage/apikey", None), ("list of requests", "/v1/manage/request", None),
+                                   ("list of requests of a key", f"/v1/manage/apikey/{some}/request", None)):
+            self.row(f"{what}, p50", self.asked_ms(port, key, path), None, "ms", target)
+        self.stop(child)
+
+    @staticmethod
+    def store_us(child):
+        """User and system time of the thread that turns journals into rows."""
+        for task in os.listdir(f"/proc/{child.pid}/task"):
+            with open(f"/proc/{child.pid}/task/{task}/stat", encoding="ascii", errors="replace") as f:
+                name, _, rest = f.read().partition("(")[2].rpartition(")")
+            if name == "store":
+                return sum(int(n) for n in rest.split()[11:13]) * TICK_US
+        raise Failed("there is no store thread")
+
+    def ingest(self, seconds):
+        """What a record costs the store thread, and so how many it takes in a second of its core."""
+        child, port, key = self.start_sluice("ingest")
+        before = self.store_us(child)
+        result = self.load(port, "sim/" + self.plain_model, False, "/v1/chat/completions", 64, seconds, key=key)
+        time.sleep(1)  # records wait for the next round
+        cost = (self.store_us(child) - before) / result["completed"]
+        self.row("journal ingest, CPU a record", cost, None, "us", None)
+        say(f"    {1000000 / cost:.0f} records a second" if cost else "    too few records to say")
+        self.stop(child)
+
     # ---- all of it ----
 
     plain_model, stream_model, slow_model = "gpt+bytes=1500", "gpt+events=100", "gpt+events=600+gap=500"
@@ -397,6 +529,9 @@ http {{
         self.compare_cpu("2 KB request by a policy of three, against none", False, rounds, seconds, "policy", "sim", 1.05)
         self.count_tokens(rounds, 0.5)
         self.compare_latency(rounds, 1 if self.quick else 2)
+        self.ingest(2 if self.quick else 4)
+        self.key_table(2 if self.quick else 3, 1 if self.quick else 2)
+        self.management(*((100000, 10**6) if self.quick else (10**6, 10**7)))
         self.memory(*((2000, 1000) if self.quick else (10000, 5000)))
         self.start_up(5 if self.quick else 11)
 

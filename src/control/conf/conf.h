@@ -93,6 +93,7 @@ struct conf {
 	int max_connections, head_ms, idle_ms, body_stall_ms, write_stall_ms, drain_ms,
 		keep_alive_ms;
 	int idempotency_keep_ms; /* answers that are kept */
+	int minutes_ms;          /* sums by the minute */
 	int64_t answers_max_bytes, answer_max_bytes;
 	/* timeouts toward providers */
 	int connect_ms, header_ms, plain_header_ms, first_event_ms, stream_idle_ms, media_ms,

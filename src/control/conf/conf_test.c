@@ -235,7 +235,7 @@ static const struct {
 	{"log.level: info\n",
 		"f.yaml:1:1: unknown key \"log.level\"; known here: listen, data_dir, workers, "
 		"default_model, durability, drop_params, spend_limit_status, tls, log, cors, "
-		"media, limits, answers, timeouts, "
+		"media, limits, answers, usage, timeouts, "
 		"providers, "
 		"models, policies"},
 	{"policies: {a: [x/y]}\n",

@@ -10,6 +10,8 @@
 
 #define POLL_MS 200
 #define TROUBLE_MS 1000
+#define DROP_EVERY_MS 60000
+#define DROP_ROWS 5000
 #define MAX_FILES 4096 /* followed at a time; the others wait their turn */
 
 struct ingest {
@@ -25,7 +27,8 @@ struct ingest {
 	bool stop;
 	bool epoch_over; /* the last round: our own files are done too */
 	bool trouble;    /* said once */
-	_Atomic int64_t backlog;
+	_Atomic int64_t backlog, minutes_ms;
+	int64_t dropped_ms; /* when minutes were looked through */
 	struct tail_io io;
 	struct tail tails[MAX_FILES]; /* in order of age */
 	int n;
@@ -191,6 +194,18 @@ static bool do_round(struct ingest *g)
 	return ok;
 }
 
+/* Old sums go a piece a round, so that records never wait long for it. */
+static void drop_minutes(struct ingest *g)
+{
+	int64_t now = g->sys->wall_ms(g->sys), keep = atomic_load(&g->minutes_ms), gone = 0;
+	struct err err = {0};
+
+	if (keep == 0 || now - g->dropped_ms < DROP_EVERY_MS)
+		return;
+	if (usage_drop_minutes(&g->store, now - keep, DROP_ROWS, &gone, &err) && gone < DROP_ROWS)
+		g->dropped_ms = now;
+}
+
 /* ---- the thread ---- */
 
 static struct ingest_job *take_jobs(struct ingest *g, bool *stop)
@@ -234,6 +249,8 @@ static void *run(void *arg)
 		}
 		if (!stop)
 			do_round(g);
+		if (!stop && !g->trouble)
+			drop_minutes(g);
 	}
 	/* The workers are gone: what they wrote is all there is. What fails now waits in the files.
 	 */
@@ -341,6 +358,11 @@ void ingest_post(struct ingest *g, struct ingest_job *job)
 	g->last_job = &job->next;
 	pthread_cond_signal(&g->wake);
 	pthread_mutex_unlock(&g->lock);
+}
+
+void ingest_keep_minutes(struct ingest *g, int64_t ms)
+{
+	atomic_store(&g->minutes_ms, ms);
 }
 
 int64_t ingest_backlog_bytes(struct ingest *g)

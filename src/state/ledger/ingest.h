@@ -23,6 +23,9 @@ struct ingest *ingest_start(struct sys *sys, struct store *store, const char *da
 /* Ingests all that was flushed, closes the store. */
 void ingest_stop(struct ingest *g);
 
+/* Sums by the minute are kept so long (0, the default: all); any thread. */
+void ingest_keep_minutes(struct ingest *g, int64_t ms);
+
 struct ingest_job {
 	struct ingest_job *next;
 	void (*run)(struct ingest_job *job,
