@@ -66,12 +66,12 @@ def fill_usage(db, requests):
         db.execute("WITH RECURSIVE h(h) AS (SELECT 0 UNION ALL SELECT h + 1 FROM h WHERE h < ?1 - 1), k(k) AS (SELECT 1 UNION ALL SELECT k + 1 "
                    "FROM k WHERE k < ?2), m(m) AS (SELECT 0 UNION ALL SELECT m + 1 FROM m WHERE m < ?3 - 1), s(s) AS (SELECT 2 UNION ALL SELECT 4) "
                    "INSERT INTO usage_hour SELECT ?4 - (?1 - h) * 3600000, unhex(printf('0000000000007000800000000000%04x', k)), 'chat', "
-                   "'openai/gpt-' || ((k + m) % 8), 'openai', 'gpt-' || ((k + m) % 8), '', x'', x'', x'', s, 'tool-' || (k % 10), "
+                   "'openai/gpt-' || ((k + m) % 8), 'openai', 'gpt-' || ((k + m) % 8), '', x'', x'', x'', s, 'tool-' || (k % 10), 1, "
                    "CASE s WHEN 2 THEN ?5 ELSE 1 END, s / 4, 900 * ?5, 100, 0, 200 * ?5, 0, 1000000 * ?5, 0 FROM h, k, m, s "
                    "WHERE s = 2 OR (h + k) % 12 = 0", (hours, KEYS, MODELS, last_ms, each))
         sums = "sum(requests), sum(failed), sum(input), sum(cache_read), sum(cache_write), sum(output), sum(reasoning), sum(cost_nusd), sum(unpriced)"
         db.execute("INSERT INTO usage_day SELECT at_ms / 86400000 * 86400000, key_id, op, model_asked, provider, model_served, '', member_id, "
-                   f"group_id, project_id, status_class, tool, {sums} FROM usage_hour GROUP BY 1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12")
+                   f"group_id, project_id, status_class, tool, max(kind), {sums} FROM usage_hour GROUP BY 1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12")
     return last_ms
 
 
@@ -478,9 +478,9 @@ http {{
         usage = f"/v1/manage/org/usage?start={when(last_ms - 30 * DAY_MS)}&end={when(last_ms)}"
         cut = f"/v1/manage/org/usage?start={when(last_ms - 30 * DAY_MS + 5 * HOUR_MS)}&end={when(last_ms - 7 * HOUR_MS)}"
         some = "00000000-0000-7000-8000-0000000000c8"
-        for what, path, target in (("usage of 30 days", usage, 50), ("usage of 30 days by model and key", usage + "&group_by=model_used,api_key_id", 50),
-                                   ("usage of 30 days by status and tool", usage + "&group_by=status,tool", 50),
-                                   ("usage of 30 days with cut ends, by model", cut + "&group_by=model_used", 50),
+        for what, path, target in (("usage of 30 days", usage, 50), ("usage of 30 days by model and key", usage + "&group_by=model_used,api_key_id", None),
+                                   ("usage of 30 days by status and tool", usage + "&group_by=status,tool", None),
+                                   ("usage of 30 days with cut ends, by model", cut + "&group_by=model_used", None),
                                    ("usage of 30 days of a key", usage.replace("org", "apikey/" + some), 50),
                                    ("usage of 30 days by the hour", usage + "&resolution=hour", None),
                                    ("list of keys", "/v1/manage/apikey", None), ("list of requests", "/v1/manage/request", None),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
 #include <stdlib.h>
+#include "machine/base/buf.h"
 #include "machine/base/text.h"
 #include "state/store/row.h"
 
@@ -102,13 +103,29 @@ static struct sum *find(struct usage_batch *b, const struct place *p)
 /* The same for every table of sums. */
 #define PUT(table)                                                                                 \
 	"INSERT INTO " table " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, "   \
-	"?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21) ON CONFLICT (at_ms, key_id, op, model_asked, "    \
-	"provider, model_served, user_id, member_id, group_id, project_id, status_class, tool) "   \
-	"DO UPDATE SET requests = " table ".requests + ?13, failed = " table ".failed + ?14, "     \
-	"input = " table ".input + ?15, cache_read = " table ".cache_read + ?16, "                 \
-	"cache_write = " table ".cache_write + ?17, output = " table ".output + ?18, "             \
-	"reasoning = " table ".reasoning + ?19, cost_nusd = " table ".cost_nusd + ?20, "           \
-	"unpriced = " table ".unpriced + ?21"
+	"?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22) ON CONFLICT (at_ms, key_id, op, "            \
+	"model_asked, provider, model_served, user_id, member_id, group_id, project_id, "          \
+	"status_class, tool) DO UPDATE SET requests = " table ".requests + ?14, "                  \
+	"failed = " table ".failed + ?15, input = " table ".input + ?16, "                         \
+	"cache_read = " table ".cache_read + ?17, cache_write = " table ".cache_write + ?18, "     \
+	"output = " table ".output + ?19, reasoning = " table ".reasoning + ?20, "                 \
+	"cost_nusd = " table ".cost_nusd + ?21, unpriced = " table ".unpriced + ?22"
+
+/* What a request is to those who read usage; counting tokens is none. */
+static int kind_of(struct span op)
+{
+	static const struct {
+		const char *op;
+		int kind;
+	} kinds[] = {{"chat", 1}, {"messages", 1}, {"responses", 1}, {"embeddings", 2},
+		{"images", 3}, {"image_edits", 3}, {"speech", 4}, {"transcriptions", 5},
+		{"translations", 5}, {"count_tokens", 0}};
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (span_is(op, kinds[i].op))
+			return kinds[i].kind;
+	return 6;
+}
 
 static const struct {
 	const char *put;
@@ -126,9 +143,9 @@ static bool write_sum(struct store *store, const struct sum *s, struct err *err)
 		db_text(p->model_asked), db_text(p->provider), db_text(p->model_served), db_null(),
 		db_id_or_empty(&p->owners.user_id), db_id_or_empty(&p->owners.group_id),
 		db_id_or_empty(&p->owners.project_id), db_int(p->status_class), db_text(p->tool),
-		db_int(u->requests), db_int(u->failed), db_int(u->input), db_int(u->cache_read),
-		db_int(u->cache_write), db_int(u->output), db_int(u->reasoning),
-		db_int(u->cost_nusd), db_int(u->unpriced)};
+		db_int(kind_of(p->op)), db_int(u->requests), db_int(u->failed), db_int(u->input),
+		db_int(u->cache_read), db_int(u->cache_write), db_int(u->output),
+		db_int(u->reasoning), db_int(u->cost_nusd), db_int(u->unpriced)};
 
 	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
 		v[0] = db_int(p->minute_ms / tables[i].ms * tables[i].ms);
@@ -244,26 +261,25 @@ bool usage_spent(struct store *s, int64_t from_ms,
 }
 
 /* RFC 9562's text form of an id, '' of none. */
-#define HEX(column, at, n) "substr(lower(hex(" column "))," #at "," #n ")"
-#define UUID(column)                                                                               \
-	"CASE length(" column ") WHEN 16 THEN " HEX(column, 1, 8) "||'-'||" HEX(                   \
-		column, 9, 4) "||"                                                                 \
-			      "'-'||" HEX(column, 13, 4) "||'-'||" HEX(                            \
-				      column, 17, 4) "||'-'||" HEX(column, 21, 12) " ELSE '' END"
+#define HEX(at, n) "substr(lower(hex(@))," #at "," #n ")"
+#define UUID                                                                                       \
+	"CASE length(@) WHEN 16 THEN " HEX(1, 8) "||'-'||" HEX(9, 4) "||'-'||" HEX(                \
+		13, 4) "||'-'||" HEX(17, 4) "||'-'||" HEX(21, 12) " ELSE '' END"
 
 /* The columns that usage can be grouped by, and how they are called outside. */
 static const struct {
 	const char *name, *sql;
+	const char *shown; /* of that value, '@', once a group; NULL: as it is */
 } groups[USAGE_GROUP_COUNT] = {[USAGE_BY_MODEL_ASKED] = {"model_requested", "model_asked"},
 	[USAGE_BY_MODEL_SERVED] = {"model_used", "provider || '/' || model_served"},
 	[USAGE_BY_PROVIDER] = {"provider_used", "provider"},
 	[USAGE_BY_USER] = {"user_id", "user_id"},
-	[USAGE_BY_KEY] = {"api_key_id", UUID("key_id")},
-	[USAGE_BY_MEMBER] = {"member_id", UUID("member_id")},
-	[USAGE_BY_GROUP] = {"group_id", UUID("group_id")},
+	[USAGE_BY_KEY] = {"api_key_id", "key_id", UUID},
+	[USAGE_BY_MEMBER] = {"member_id", "member_id", UUID},
+	[USAGE_BY_GROUP] = {"group_id", "group_id", UUID},
 	[USAGE_BY_GROUP_NAME] = {"group_name",
-		"coalesce((SELECT name FROM scope WHERE id = sums.group_id), '')"},
-	[USAGE_BY_PROJECT] = {"project_id", UUID("project_id")},
+		"coalesce((SELECT name FROM scope WHERE id = sums.group_id), '')", NULL},
+	[USAGE_BY_PROJECT] = {"project_id", "project_id", UUID},
 	[USAGE_BY_STATUS] = {"status", "CAST(status_class AS TEXT) || 'xx'"},
 	[USAGE_BY_TOOL] = {"tool", "tool"},
 	[USAGE_BY_TITLE] = {"origin_title", "tool"}};
@@ -340,6 +356,45 @@ static const char *source_of(const struct usage_query *q, int64_t day_ms, int64_
 	return day_ms == q->from_ms && end_ms == q->to_ms ? "usage_day" : days_and_edges;
 }
 
+/* Into an inner statement that sums, and an outer one that formats what is left of the rows. */
+static void write_query(
+	const struct usage_query *q, const char *from, const char *of, struct buf *b)
+{
+	bool whole_days = q->resolution == USAGE_DAYS && strcmp(from, "usage_day") == 0;
+
+	buf_append_cstr(b,
+		"SELECT b, n1, n2, n3, n4, n5, n, failed, input, cache_read, cache_write, "
+		"output, reasoning, cost, unpriced");
+	for (int i = 0; i < USAGE_MAX_GROUPS; i++) {
+		const char *shown = i < q->n_groups ? groups[q->groups[i]].shown : "''";
+
+		buf_append_cstr(b, ", ");
+		for (const char *c = shown != NULL ? shown : "@"; *c != '\0'; c++)
+			if (*c == '@')
+				buf_printf(b, "g%d", i);
+			else
+				buf_append_char(b, *c);
+	}
+	buf_printf(b, " FROM (SELECT %s AS b", whole_days ? "at_ms" : buckets[q->resolution]);
+	for (int kind = 1; kind <= 5; kind++)
+		buf_printf(
+			b, ", sum(CASE kind WHEN %d THEN requests ELSE 0 END) AS n%d", kind, kind);
+	buf_append_cstr(b,
+		", sum(requests) AS n, sum(failed) AS failed, sum(input) AS input, sum(cache_read) "
+		"AS cache_read, sum(cache_write) AS cache_write, sum(output) AS output, "
+		"sum(reasoning) AS reasoning, sum(cost_nusd) AS cost, sum(unpriced) AS unpriced");
+	for (int i = 0; i < q->n_groups; i++)
+		buf_printf(b, ", %s AS g%d", groups[q->groups[i]].sql, i);
+	buf_printf(b,
+		" FROM %s AS sums WHERE (?3 IS NULL OR key_id = ?3) AND kind > 0 AND %s AND at_ms "
+		">= ?1 AND at_ms < ?2 GROUP BY 1",
+		from, of);
+	for (int i = 0; i < q->n_groups; i++)
+		buf_printf(b, ", %d", 16 + i);
+	buf_append_cstr(b, ") AS grouped ORDER BY b, cost DESC");
+	buf_append_char(b, '\0');
+}
+
 bool usage_each(struct store *s, const struct usage_query *q,
 	bool (*each)(void *user, const struct usage_row *r), void *user, struct err *err)
 {
@@ -350,8 +405,9 @@ bool usage_each(struct store *s, const struct usage_query *q,
 		[SCOPE_USER] = "member_id = ?4",
 		[SCOPE_ACCOUNT] = "key_id IN (SELECT id FROM key WHERE account_id = ?4)"};
 	bool all = q->scope == 0 || q->scope == SCOPE_ORG;
-	char columns[USAGE_MAX_GROUPS][320], sql[5120];
 	const char *from;
+	struct buf sql;
+	bool ok;
 	int64_t day_ms = (q->from_ms + DAY_MS - 1) / DAY_MS * DAY_MS,
 		end_ms = q->to_ms / DAY_MS * DAY_MS;
 	const struct db_value v[] = {db_int(q->from_ms), db_int(q->to_ms),
@@ -360,21 +416,11 @@ bool usage_each(struct store *s, const struct usage_query *q,
 		db_int(day_ms), db_int(end_ms)};
 
 	from = source_of(q, day_ms, end_ms);
-	for (int i = 0; i < USAGE_MAX_GROUPS; i++)
-		snprintf(columns[i], sizeof(columns[i]), "%s",
-			i < q->n_groups ? groups[q->groups[i]].sql : "''");
-	snprintf(sql, sizeof(sql),
-		"SELECT %s, sum(CASE WHEN op IN ('chat', 'messages', 'responses') THEN requests "
-		"ELSE 0 END), sum(CASE op WHEN 'embeddings' THEN requests ELSE 0 END), "
-		"sum(CASE WHEN op IN ('images', 'image_edits') THEN requests ELSE 0 END), "
-		"sum(CASE op WHEN 'speech' THEN requests ELSE 0 END), "
-		"sum(CASE WHEN op IN ('transcriptions', 'translations') THEN requests ELSE 0 END), "
-		"sum(requests), sum(failed), sum(input), sum(cache_read), sum(cache_write), "
-		"sum(output), sum(reasoning), sum(cost_nusd), sum(unpriced), %s, %s, %s, %s "
-		"FROM %s AS sums WHERE (?3 IS NULL OR key_id = ?3) AND op <> 'count_tokens' AND %s "
-		"AND at_ms >= ?1 AND at_ms < ?2 GROUP BY 1, 16, 17, 18, 19 ORDER BY 1, 14 "
-		"DESC",
-		buckets[q->resolution], columns[0], columns[1], columns[2], columns[3], from,
-		of[all ? SCOPE_ORG : q->scope]);
-	return db_run(s->db, sql, v, from == days_and_edges ? 6 : 4, on_sum, &e, err);
+	buf_init(&sql, 16384);
+	write_query(q, from, of[all ? SCOPE_ORG : q->scope], &sql);
+	ok = sql.failed
+		     ? err_set(err, ERR_NO_MEMORY, NULL)
+		     : db_run(s->db, sql.mem, v, from == days_and_edges ? 6 : 4, on_sum, &e, err);
+	buf_done(&sql);
+	return ok;
 }

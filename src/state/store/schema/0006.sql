@@ -35,7 +35,8 @@ CREATE TABLE correction (
 CREATE INDEX correction_request ON correction (request_id);
 
 -- Final requests summed by the minute, the hour and the day, each by itself. user_id is '' in days: callers' own
--- ids may be as many as requests. status_class 2: answered with a status from 200 to 299.
+-- ids may be as many as requests. status_class 2: answered with a status from 200 to 299. kind follows from op: 1 chat,
+-- 2 embeddings, 3 pictures, 4 speech, 5 transcription, 6 others; 0 counting of tokens, which is no request.
 CREATE TABLE usage_minute (
 	at_ms INTEGER NOT NULL,
 	key_id BLOB NOT NULL,
@@ -49,6 +50,7 @@ CREATE TABLE usage_minute (
 	project_id BLOB NOT NULL,
 	status_class INTEGER NOT NULL,
 	tool TEXT NOT NULL,
+	kind INTEGER NOT NULL,
 	requests INTEGER NOT NULL,
 	failed INTEGER NOT NULL,
 	input INTEGER NOT NULL,
@@ -76,6 +78,7 @@ CREATE TABLE usage_hour (
 	project_id BLOB NOT NULL,
 	status_class INTEGER NOT NULL,
 	tool TEXT NOT NULL,
+	kind INTEGER NOT NULL,
 	requests INTEGER NOT NULL,
 	failed INTEGER NOT NULL,
 	input INTEGER NOT NULL,
@@ -90,7 +93,11 @@ CREATE TABLE usage_hour (
 ) WITHOUT ROWID;
 INSERT INTO usage_hour
 SELECT started_ms / 3600000 * 3600000, key_id, op, model_asked, provider, model_served, coalesce(user_id, ''),
-	member_id, group_id, project_id, status / 100, '', count(*), sum(CASE WHEN status >= 400 THEN 1 ELSE 0 END),
+	member_id, group_id, project_id, status / 100, '',
+	max(CASE WHEN op IN ('chat', 'messages', 'responses') THEN 1 WHEN op = 'embeddings' THEN 2
+		WHEN op IN ('images', 'image_edits') THEN 3 WHEN op = 'speech' THEN 4
+		WHEN op IN ('transcriptions', 'translations') THEN 5 WHEN op = 'count_tokens' THEN 0 ELSE 6 END),
+	count(*), sum(CASE WHEN status >= 400 THEN 1 ELSE 0 END),
 	sum(input_uncached + cache_read + cache_write_5m + cache_write_1h + input_audio),
 	sum(cache_read), sum(cache_write_5m + cache_write_1h), sum(output), sum(reasoning),
 	coalesce(sum(cost_nusd), 0), count(*) - count(cost_nusd)
@@ -109,6 +116,7 @@ CREATE TABLE usage_day (
 	project_id BLOB NOT NULL,
 	status_class INTEGER NOT NULL,
 	tool TEXT NOT NULL,
+	kind INTEGER NOT NULL,
 	requests INTEGER NOT NULL,
 	failed INTEGER NOT NULL,
 	input INTEGER NOT NULL,
@@ -123,6 +131,6 @@ CREATE TABLE usage_day (
 ) WITHOUT ROWID;
 INSERT INTO usage_day
 SELECT at_ms / 86400000 * 86400000, key_id, op, model_asked, provider, model_served, '', member_id, group_id, project_id,
-	status_class, tool, sum(requests), sum(failed), sum(input), sum(cache_read), sum(cache_write), sum(output),
+	status_class, tool, max(kind), sum(requests), sum(failed), sum(input), sum(cache_read), sum(cache_write), sum(output),
 	sum(reasoning), sum(cost_nusd), sum(unpriced)
 FROM usage_hour GROUP BY 1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12;
