@@ -139,6 +139,20 @@ static void many_scopes_come_and_go(void **state)
 }
 
 /* All or none: what one scope refuses is held by no other, and the refusal says which it was. */
+/* In the periods of its request alone, up and down, never below nothing. */
+static void a_correction_counts_in_the_periods_of_its_request(void **state)
+{
+	struct budget *b = fresh(100, 40);
+
+	budget_correct(b, &one, 1, 25, NOV_23, NOV_23);
+	assert_int_equal(budget_look(b, &one, NOV_23).settled, 65);
+	budget_correct(b, &one, 1, 25, NOV_23 - 40ll * 86400000, NOV_23);
+	assert_int_equal(budget_look(b, &one, NOV_23).settled, 65);
+	budget_correct(b, &one, 1, -70, NOV_23, NOV_23);
+	assert_int_equal(budget_look(b, &one, NOV_23).settled, 0);
+	budget_free(b);
+}
+
 static void the_tightest_of_several_decides(void **state)
 {
 	const struct id both[] = {one, two, {{9}}}; /* the third is not open: it does not count */
@@ -316,6 +330,7 @@ int main(void)
 		cmocka_unit_test(without_a_limit_all_fits_and_counts),
 		cmocka_unit_test(a_new_month_begins_with_nothing_spent),
 		cmocka_unit_test(many_scopes_come_and_go),
+		cmocka_unit_test(a_correction_counts_in_the_periods_of_its_request),
 		cmocka_unit_test(the_tightest_of_several_decides),
 		cmocka_unit_test(each_period_has_its_limit),
 		cmocka_unit_test(rates_fill_steadily),

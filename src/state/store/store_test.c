@@ -235,6 +235,132 @@ static void open_rows_are_closed_as_crashed(void **state)
 	assert_int_equal(seen.crashed, 1);
 }
 
+/* A batch that failed half-way is tried again: what it had summed by then must not count twice. */
+static void what_was_rolled_back_is_not_summed(void **state)
+{
+	struct box *b = *state;
+	struct request_row r = a_request(1);
+	struct ledger_audit a;
+
+	r.price_source = LLM_PRICE_CATALOG;
+	r.price.input = 7;
+	for (int i = 0; i < 3; i++) {
+		assert_true(store_begin(&b->store, NULL));
+		assert_true(request_put(&b->store, &r, true, NULL));
+		if (i < 2)
+			store_rollback(&b->store);
+	}
+	assert_true(store_commit(&b->store, NULL));
+	assert_true(audit_ledger(&b->store, &a, NULL));
+	assert_true(a.requests == 1 && a.wrong_sums == 0);
+}
+
+static bool take_row(void *user, const struct request_row *r, bool final)
+{
+	*(struct request_row *)user = *r;
+	return true;
+}
+
+/* The price of a row comes back with it, also where an earlier insert of it was taken back. */
+static void a_price_is_kept_once(void **state)
+{
+	struct box *b = *state;
+	struct request_row r = a_request(1), out = {0};
+	struct id ids[3];
+
+	r.price_source = LLM_PRICE_CONFIGURED;
+	r.price = (struct llm_price){0, 1, 2, -1, -1, -1, -1, -1, -1, -1, 9};
+	assert_true(store_begin(&b->store, NULL));
+	assert_true(price_put(&b->store, r.price_source, &r.price, &ids[0], NULL));
+	store_rollback(&b->store);
+	assert_true(request_put(&b->store, &r, true, NULL));
+	assert_true(price_put(&b->store, r.price_source, &r.price, &ids[1], NULL));
+	assert_true(price_put(&b->store, LLM_PRICE_CATALOG, &r.price, &ids[2], NULL));
+	assert_memory_equal(&ids[0], &ids[1], sizeof(ids[0]));
+	assert_memory_not_equal(&ids[1], &ids[2], sizeof(ids[0]));
+	assert_true(request_each(&b->store, 0, 10, take_row, &out, NULL));
+	assert_int_equal(out.price_source, LLM_PRICE_CONFIGURED);
+	assert_memory_equal(&out.price, &r.price, sizeof(r.price));
+}
+
+static void corrections_are_added_up(void **state)
+{
+	struct box *b = *state;
+	struct request_row r = a_request(1);
+	struct correction c = {
+		.id = {{1}}, .request_id = r.id, .at_ms = 5, .actor = SPAN("x"), .why = SPAN("y")};
+	struct ledger_audit a;
+	struct err err = {0};
+	int64_t n, nusd;
+
+	r.cost_nusd = COST_UNKNOWN;
+	assert_true(store_begin(&b->store, NULL));
+	assert_true(request_put(&b->store, &r, false, NULL));
+	assert_false(correction_put(&b->store, &c, 100, &err));
+	assert_int_equal(err.code, ERR_CONFLICT);
+	assert_true(request_put(&b->store, &r, true, NULL));
+	assert_true(correction_put(&b->store, &c, 100, NULL));
+	assert_true(c.nusd == 100 && c.priced);
+	c.id.bytes[0] = 2;
+	assert_true(correction_put(&b->store, &c, 30, NULL));
+	assert_true(c.nusd == -70 && c.before_nusd == 100 && !c.priced);
+	assert_true(store_commit(&b->store, NULL));
+	assert_true(correction_sum(&b->store, &r.id, &n, &nusd, NULL) && n == 2 && nusd == 30);
+	assert_true(audit_ledger(&b->store, &a, NULL));
+	assert_true(a.corrections == 2 && a.corrected_nusd == 30 && a.wrong_sums == 0);
+	memset(&c.request_id, 9, sizeof(c.request_id));
+	err.code = ERR_OK;
+	assert_false(correction_put(&b->store, &c, 30, &err));
+	assert_int_equal(err.code, ERR_NOT_FOUND);
+}
+
+static bool count_bucket(void *user, const struct usage_row *r)
+{
+	*(int64_t *)user += r->sum.requests;
+	return true;
+}
+
+static int64_t sum_from(struct store *s, enum usage_resolution resolution, int64_t from, int64_t to)
+{
+	struct usage_query q = {.from_ms = from, .to_ms = to, .resolution = resolution};
+	int64_t n = 0;
+
+	assert_true(usage_each(s, &q, count_bucket, &n, NULL));
+	return n;
+}
+
+/* Days, their ends cut to hours, hours and minutes agree; old minutes go, a piece at a time. */
+static void sums_agree_and_old_minutes_go(void **state)
+{
+	const int64_t day = 86400000, hour = 3600000, minute = 60000;
+	struct box *b = *state;
+	int64_t gone;
+
+	assert_true(store_begin(&b->store, NULL));
+	for (int i = 0; i < 96; i++) {
+		struct request_row r = a_request(i + 1);
+
+		r.started_ms = 20000 * day + i * hour + 7 * minute;
+		r.id.bytes[0] = (uint8_t)i;
+		assert_true(request_put(&b->store, &r, true, NULL));
+	}
+	assert_true(store_commit(&b->store, NULL));
+	for (int i = 0; i <= 96; i++) {
+		int64_t from = 20000 * day + i * hour;
+
+		assert_int_equal(sum_from(&b->store, USAGE_DAYS, from, 20004 * day), 96 - i);
+		assert_int_equal(sum_from(&b->store, USAGE_HOURS, from, 20004 * day), 96 - i);
+		assert_int_equal(sum_from(&b->store, USAGE_MINUTES, from, 20004 * day), 96 - i);
+		assert_int_equal(sum_from(&b->store, USAGE_DAYS, 20000 * day, from), i);
+	}
+	assert_true(usage_drop_minutes(&b->store, 20002 * day, 10, &gone, NULL));
+	assert_int_equal(gone, 10);
+	while (gone > 0)
+		assert_true(usage_drop_minutes(&b->store, 20002 * day, 10, &gone, NULL));
+	assert_int_equal(sum_from(&b->store, USAGE_MINUTES, 20000 * day, 20004 * day), 48);
+	assert_int_equal(sum_from(&b->store, USAGE_DAYS, 20000 * day, 20004 * day), 96);
+}
+
 static void marks_are_kept(void **state)
 {
 	struct box *b = *state;
@@ -435,6 +561,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			requests_come_from_a_time_on_and_no_more_than_asked, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(open_rows_are_closed_as_crashed, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			what_was_rolled_back_is_not_summed, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_price_is_kept_once, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(corrections_are_added_up, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(sums_agree_and_old_minutes_go, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(marks_are_kept, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			the_files_are_private_and_a_newer_schema_is_refused, set_up, tear_down),
