@@ -254,12 +254,32 @@ void close_checkpoint(struct exchange *x)
 		release(x); /* no memory for a record: the settle's will carry the amount */
 }
 
+/* The provider counted more than it can have: its price, or its bound, is not what we know. */
+static void say_overrun(const struct exchange *x)
+{
+	const struct log_field f[] = {LOG_FIELD_TEXT("req_id", span_of(x->request_id)),
+		LOG_FIELD_TEXT("provider", x->provider->name),
+		LOG_FIELD_TEXT("model", x->name.full), LOG_FIELD_INT("held_nusd", x->hold.amount),
+		LOG_FIELD_INT("cost_nusd", x->cost_nusd)};
+
+	log_write(x->env->log, LOG_ERROR, "overrun",
+		"a request cost more than it could at most; it is booked in full", f, 5);
+}
+
+static void settle_amount(struct exchange *x, bool complete)
+{
+	assess(x, complete);
+	x->overrun = x->hold.open && x->cost_nusd > x->hold.amount;
+	if (x->overrun)
+		say_overrun(x);
+}
+
 void close_attempt(struct exchange *x)
 {
 	struct request_row row;
 
 	judge(x);
-	assess(x, false);
+	settle_amount(x, false);
 	if (x->hold.open)
 		budget_settle(x->env->budget, &x->hold,
 			x->cost_nusd != COST_UNKNOWN ? x->cost_nusd : x->hold.amount);
@@ -287,18 +307,6 @@ bool close_hold_record(struct exchange *x)
 	       err_set(&x->err, ERR_NO_MEMORY, NULL);
 }
 
-/* The provider counted more than it can have: its price, or its bound, is not what we know. */
-static void say_overrun(const struct exchange *x)
-{
-	const struct log_field f[] = {LOG_FIELD_TEXT("req_id", span_of(x->request_id)),
-		LOG_FIELD_TEXT("provider", x->provider->name),
-		LOG_FIELD_TEXT("model", x->name.full), LOG_FIELD_INT("held_nusd", x->hold.amount),
-		LOG_FIELD_INT("cost_nusd", x->cost_nusd)};
-
-	log_write(x->env->log, LOG_ERROR, "overrun",
-		"a request cost more than it could at most; it is booked in full", f, 5);
-}
-
 enum move step_settle(struct exchange *x)
 {
 	struct request_row row;
@@ -307,12 +315,9 @@ enum move step_settle(struct exchange *x)
 	if (complete && x->left)
 		err_set(&x->err, ERR_CLIENT_GONE, NULL);
 	judge(x);
-	assess(x, complete);
-	if (x->err.code == ERR_OK)
+	settle_amount(x, complete);
+	if (complete)
 		route_succeeded(x);
-	x->overrun = x->hold.open && x->cost_nusd > x->hold.amount;
-	if (x->overrun)
-		say_overrun(x);
 	hold_settle(x);
 	fill_row(x, &row);
 	journal_forget(&x->waiter);

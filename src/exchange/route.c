@@ -153,7 +153,7 @@ bool route_may_go_on(const struct exchange *x)
 {
 	const struct routing *r = x->routing;
 
-	return r != NULL && !x->begun && !x->gated &&
+	return r != NULL && !x->begun && !x->gated && !x->left &&
 	       (r->at + 1 < r->plan.n || r->tries < r->plan.targets[r->at].retries);
 }
 
