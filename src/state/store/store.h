@@ -24,7 +24,19 @@ struct store {
 	bool locked;
 };
 
+/*
+ * Where an installation keeps its things. `database`: NULL or "sqlite", a file in data_dir; else a
+ * connection string of PostgreSQL, a secret. Journals and the lock are in data_dir with both.
+ */
+struct store_place {
+	const char *data_dir, *database;
+};
+bool store_is_sqlite(const struct store_place *p);
+
 /* Makes data_dir (0700) and the database file (0600) when they are not there. */
+bool store_open_at(
+	struct store *s, struct sys *sys, const struct store_place *place, struct err *err);
+/* The same with SQLite. */
 bool store_open(struct store *s, struct sys *sys, const char *data_dir, struct err *err);
 void store_close(struct store *s);
 /*
@@ -34,7 +46,8 @@ void store_close(struct store *s);
  */
 bool store_lock(struct sys *sys, const char *data_dir, int *fd, struct err *err);
 /* Locks, then opens; store_close lets go of both. What a server does. */
-bool store_open_alone(struct store *s, struct sys *sys, const char *data_dir, struct err *err);
+bool store_open_alone(
+	struct store *s, struct sys *sys, const struct store_place *place, struct err *err);
 int store_schema_version(void); /* the newest this program knows */
 
 enum permission { PERMISSION_NONE, PERMISSION_READ, PERMISSION_WRITE };

@@ -358,13 +358,16 @@ static void one_at_a_time_works_alone(void **state)
 	struct err err = {0};
 	int fd;
 
-	assert_true(store_open_alone(&first, &sys_real, b->dir, &err));
-	assert_false(store_open_alone(&second, &sys_real, b->dir, &err));
+	assert_true(store_open_alone(
+		&first, &sys_real, &(struct store_place){.data_dir = b->dir}, &err));
+	assert_false(store_open_alone(
+		&second, &sys_real, &(struct store_place){.data_dir = b->dir}, &err));
 	assert_int_equal(err.code, ERR_CONFLICT);
 	assert_non_null(strstr(err.text, b->dir));
 	assert_false(store_lock(&sys_real, b->dir, &fd, NULL));
 	store_close(&first);
-	assert_true(store_open_alone(&second, &sys_real, b->dir, &err));
+	assert_true(store_open_alone(
+		&second, &sys_real, &(struct store_place){.data_dir = b->dir}, &err));
 	store_close(&second);
 }
 
