@@ -605,8 +605,8 @@ static bool postgres_set_version(struct db *db, int64_t version, struct err *err
 {
 	const struct db_value v[] = {db_int(version)};
 
-	if (version == 0)
-		return send_text((struct postgres *)db, set_up, err);
+	if (version == 0 && !send_text((struct postgres *)db, set_up, err))
+		return false;
 	return db_run(db, "DELETE FROM sluice_schema", NULL, 0, NULL, NULL, err) &&
 	       db_run(db, "INSERT INTO sluice_schema VALUES (?1)", v, 1, NULL, NULL, err);
 }
