@@ -264,7 +264,7 @@ bool usage_each(struct store *s, const struct usage_query *q,
 	bool (*each)(void *user, const struct usage_row *r), void *user, struct err *err)
 {
 	struct each_sum e = {each, user};
-	static const char *const of[SCOPE_END] = {[SCOPE_ORG] = "1",
+	static const char *const of[SCOPE_END] = {[SCOPE_ORG] = "1 = 1",
 		[SCOPE_GROUP] = "group_id = ?4",
 		[SCOPE_PROJECT] = "project_id = ?4",
 		[SCOPE_USER] = "member_id = ?4",
