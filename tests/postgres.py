@@ -119,13 +119,18 @@ class Postgres:
         with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
             return file.read().split()
 
-    def freeze(self):
+    def _signal_all(self, number):
         for pid in self._all():
-            os.kill(pid, signal.SIGSTOP)
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:  # a session that has just ended
+                pass
+
+    def freeze(self):
+        self._signal_all(signal.SIGSTOP)
 
     def thaw(self):
-        for pid in self._all():
-            os.kill(pid, signal.SIGCONT)
+        self._signal_all(signal.SIGCONT)
 
     def stop(self, number=signal.SIGQUIT):
         """At once, as a crash does."""

@@ -55,3 +55,125 @@ def test_the_password_is_shown_nowhere(on_postgres, server):
         assert done.returncode != 0 and "sluice:" in done.stderr, (database, done.stderr)
         assert postgres.PASSWORD not in done.stderr + done.stdout, done.stderr
     on_postgres.again()
+
+
+def asks(gateway, n, **headers):
+    """n answered requests; the slowest's seconds."""
+    slowest = 0.0
+    for _ in range(n):
+        start = time.monotonic()
+        answer = gateway.post("/v1/chat/completions", kit.chat(), headers=gateway.headers(**headers))
+        assert answer.status_code == 200, answer.text
+        slowest = max(slowest, time.monotonic() - start)
+    return slowest
+
+
+def is_refused(gateway, admin):
+    """A change is 503 with a reason and when to come back, and never a refusal of the key."""
+    start = time.monotonic()
+    answer = gateway.post("/v1/manage/apikey", {"name": "x"}, headers={"Authorization": f"Bearer {admin}"})
+    assert answer.status_code == 503, answer.text
+    assert answer.json()["error"]["code"] == "database_unavailable" and answer.headers["Retry-After"]
+    assert time.monotonic() - start < 10
+    return True
+
+
+def heals(gateway, admin, n):
+    """All records arrive, once, and changes are made again, without a restart."""
+    assert len(gateway.rows(n)) == n
+    kit.wait_until(lambda: "\"database\":\"ok\"" in gateway.get("/readyz").text, "the database is back")
+    made = gateway.post("/v1/manage/apikey", {"name": f"after-{n}"}, headers={"Authorization": f"Bearer {admin}"})
+    assert made.status_code == 201, made.text
+    assert f"{n} requests" in gateway.command("audit", "ledger")
+
+
+def test_a_database_that_is_killed_is_missed_by_changes_alone(on_postgres, server):
+    """D-01: keys work from memory, records wait in the journal, and land once when it is back."""
+    gateway, admin = on_postgres, on_postgres.make_key("admin", "--manage", "write")
+    asks(gateway, 3)
+    server.stop(signal.SIGQUIT)
+    asks(gateway, 20)
+    is_refused(gateway, admin)
+    ready = gateway.get("/readyz")
+    assert ready.status_code == 200 and "away" in ready.text
+    assert gateway.get("/livez").status_code == 200
+    assert kit.wait_until(lambda: gateway.metric("sluice_journal_backlog_bytes"), "the backlog is measured") > 0
+    server.start()
+    heals(gateway, admin, 23)
+    assert len([line for line in gateway.lines() if line["event"] == "store_down"]) == 1
+
+
+def test_the_gateway_is_killed_while_the_database_is_away(on_postgres, server):
+    """What waited in the journal is taken at the next start: nothing is lost, nothing doubled."""
+    asks(on_postgres, 3)
+    on_postgres.rows(3)
+    server.stop(signal.SIGQUIT)
+    asks(on_postgres, 5)
+    on_postgres.kill9()
+    server.start()
+    on_postgres.again()
+    assert len(on_postgres.rows(8)) == 8
+    assert "8 requests" in on_postgres.command("audit", "ledger")
+
+
+def test_a_database_that_stands_still_holds_nobody_up(on_postgres, server):
+    """D-02: SIGSTOP. Each call to it ends after 2 s; requests do not wait for it at all."""
+    gateway, admin = on_postgres, on_postgres.make_key("admin", "--manage", "write")
+    asks(gateway, 1)
+    gateway.rows(1)
+    server.freeze()
+    assert asks(gateway, 20) < 2
+    is_refused(gateway, admin)
+    assert asks(gateway, 1) < 2
+    server.thaw()
+    heals(gateway, admin, 22)
+
+
+@pytest.mark.parametrize("harm,repair", [
+    ("ALTER DATABASE {db} ALLOW_CONNECTIONS false", "ALTER DATABASE {db} ALLOW_CONNECTIONS true"),
+    ("ALTER USER sluice PASSWORD 'another'", f"ALTER USER sluice PASSWORD '{postgres.PASSWORD}'"),
+    ("ALTER DATABASE {db} SET default_transaction_read_only = on", "ALTER DATABASE {db} RESET default_transaction_read_only"),
+], ids=["no connections", "password", "read only"])
+def test_a_database_that_refuses_is_no_reason_to_refuse_a_key(on_postgres, server, harm, repair):
+    """D-03: no connection left, authentication changed, a standby that only reads."""
+    gateway, admin = on_postgres, on_postgres.make_key("admin", "--manage", "write")
+    db = gateway.db_name
+    server.sql(harm.format(db=db), "postgres")
+    server.sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{db}'", "postgres")
+    asks(gateway, 5)
+    is_refused(gateway, admin)
+    assert gateway.post("/v1/chat/completions", kit.chat(), headers={"Authorization": "Bearer sk-sluice-wrong"}).status_code == 401
+    server.sql(repair.format(db=db), "postgres")
+    heals(gateway, admin, 5)
+
+
+def test_a_table_of_another_version_heals_too(on_postgres, server):
+    """D-03: a table that is not as this program knows it."""
+    gateway = on_postgres
+    server.sql("ALTER TABLE request RENAME TO elsewhere", gateway.db_name)
+    asks(gateway, 5)
+    kit.wait_until(lambda: "away" in gateway.get("/readyz").text, "it is seen")
+    server.sql("ALTER TABLE elsewhere RENAME TO request", gateway.db_name)
+    assert len(gateway.rows(5)) == 5
+    assert "5 requests" in gateway.command("audit", "ledger")
+
+
+def test_what_waits_is_bounded(sim, server, make_gateway, monkeypatch):
+    """At limits.max_journal new requests get 503; nothing that waits is dropped."""
+    monkeypatch.setattr(kit.Gateway, "postgres", server)
+    gateway = make_gateway(kit.config_for(sim, limits={"max_journal": "1MiB"}))
+    server.stop(signal.SIGQUIT)
+    answered = 0
+    for _ in range(2000):
+        answer = gateway.post("/v1/chat/completions", kit.chat(), headers=gateway.headers(**{"X-Title": "t" * 6000}))
+        if answer.status_code != 200:
+            break
+        answered += 1
+    assert answer.status_code == 503 and answer.json()["error"]["code"] == "database_unavailable", answer.text
+    assert gateway.get("/readyz").status_code == 503
+    assert 50 < answered < 1000
+    server.start()
+    assert len(gateway.rows(answered)) == answered
+    kit.wait_until(lambda: gateway.get("/readyz").status_code == 200, "it is ready again")
+    asks(gateway, 1)
+    gateway.rows(answered + 1)

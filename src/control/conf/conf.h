@@ -71,7 +71,7 @@ struct conf {
 	const char **media_allow_hosts; /* NULL-terminated */
 	/* limits */
 	int64_t max_media_bytes, max_body_bytes, max_event_bytes, max_answer_bytes,
-		max_memory_bytes;
+		max_memory_bytes, max_journal_bytes;
 	int max_connections, head_ms, idle_ms, body_stall_ms, write_stall_ms, drain_ms,
 		keep_alive_ms;
 	int idempotency_keep_ms; /* answers that are kept */
