@@ -75,6 +75,15 @@ bool db_run(struct db *d, const char *sql, const struct db_value *v, int n,
 bool db_get_version(struct db *d, int64_t *version, struct err *err);
 bool db_set_version(struct db *d, int64_t version, struct err *err);
 
+/* Whether a file is sound in all its pages (PostgreSQL sees to that itself). */
+bool db_check(struct db *d, struct err *err);
+
+/*
+ * Replaces a table's rows by those of another database, whose table has the same columns. Both are
+ * in a transaction.
+ */
+bool db_copy_table(struct db *from, struct db *to, const char *table, struct err *err);
+
 /* SQL of the begin (ms) of the UTC month in which the column's value (ms) lies. */
 const char *db_month_of_hour_ms(const struct db *d);
 
@@ -85,7 +94,12 @@ struct span db_get_text(const struct db_row *r, int column); /* valid during the
 struct span db_get_blob(const struct db_row *r, int column);
 bool db_is_null(const struct db_row *r, int column);
 
+int db_columns(const struct db_row *r);
+struct db_value db_get_value(const struct db_row *r, int column); /* valid during the callback */
+
 bool db_begin(struct db *d, struct err *err); /* immediate: one writer at a time */
+/* Nothing but reads: all of them see the same moment, and no writer waits. */
+bool db_begin_read(struct db *d, struct err *err);
 /* An error of a lost connection leaves open whether it was made. */
 bool db_commit(struct db *d, struct err *err);
 void db_rollback(struct db *d);

@@ -17,7 +17,10 @@ struct db_ops {
 	int64_t (*get_int)(const struct db_row *r, int column);
 	struct span (*get_bytes)(const struct db_row *r, int column);
 	bool (*is_null)(const struct db_row *r, int column);
+	int (*columns)(const struct db_row *r);
+	enum db_type (*type)(const struct db_row *r, int column);
 	bool (*begin)(struct db *d, struct err *err);
+	bool (*begin_read)(struct db *d, struct err *err);
 	bool (*commit)(struct db *d, struct err *err);
 	void (*rollback)(struct db *d);
 	bool (*get_version)(struct db *d, int64_t *version, struct err *err);

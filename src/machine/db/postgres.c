@@ -16,7 +16,14 @@
 #define RETRY_MS 1000 /* a server that was not there is not asked again before */
 
 /* Types by their number in pg_type.dat. */
-enum { OID_BOOL = 16, OID_INT8 = 20, OID_INT2 = 21, OID_INT4 = 23, OID_NUMERIC = 1700 };
+enum {
+	OID_BOOL = 16,
+	OID_BYTEA = 17,
+	OID_INT8 = 20,
+	OID_INT2 = 21,
+	OID_INT4 = 23,
+	OID_NUMERIC = 1700
+};
 
 struct statement {
 	char *sql;     /* as the caller has it; NULL: free */
@@ -523,23 +530,55 @@ static bool postgres_is_null(const struct db_row *r, int column)
 	return PQgetisnull(row->result, row->n, column) != 0;
 }
 
+static int postgres_columns(const struct db_row *r)
+{
+	return PQnfields(((const struct postgres_row *)r)->result);
+}
+
+static enum db_type postgres_type(const struct db_row *r, int column)
+{
+	if (postgres_is_null(r, column))
+		return DB_NULL;
+	switch (PQftype(((const struct postgres_row *)r)->result, column)) {
+	case OID_NUMERIC:
+	case OID_INT8:
+	case OID_INT4:
+	case OID_INT2:
+	case OID_BOOL:
+		return DB_INT;
+	case OID_BYTEA:
+		return DB_BLOB;
+	default:
+		return DB_TEXT;
+	}
+}
+
 /* ---- transactions ---- */
 
 /* One writer at a time, as with SQLite: what it reads stays true until it commits. */
 #define WRITER_LOCK "SELECT pg_advisory_xact_lock(7813472301)"
 
-static bool postgres_begin(struct db *db, struct err *err)
+static bool begin(struct postgres *p, const char *how, struct err *err)
 {
-	struct postgres *p = (struct postgres *)db;
-
 	assert(!p->in_transaction);
 	if (!be_connected(p, err))
 		return false;
 	p->in_transaction = true;
-	if (send_text(p, "BEGIN; " WRITER_LOCK, err))
+	if (send_text(p, how, err))
 		return true;
-	db_rollback(db);
+	db_rollback(&p->db);
 	return false;
+}
+
+static bool postgres_begin(struct db *db, struct err *err)
+{
+	return begin((struct postgres *)db, "BEGIN; " WRITER_LOCK, err);
+}
+
+static bool postgres_begin_read(struct db *db, struct err *err)
+{
+	return begin(
+		(struct postgres *)db, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY", err);
 }
 
 static bool postgres_commit(struct db *db, struct err *err)
@@ -618,7 +657,10 @@ const struct db_ops postgres_ops = {.close = postgres_close,
 	.get_int = postgres_get_int,
 	.get_bytes = postgres_get_bytes,
 	.is_null = postgres_is_null,
+	.columns = postgres_columns,
+	.type = postgres_type,
 	.begin = postgres_begin,
+	.begin_read = postgres_begin_read,
 	.commit = postgres_commit,
 	.rollback = postgres_rollback,
 	.get_version = postgres_get_version,

@@ -237,9 +237,36 @@ static bool sqlite_is_null(const struct db_row *r, int column)
 	return sqlite3_column_type(stmt_of(r), column) == SQLITE_NULL;
 }
 
+static int sqlite_columns(const struct db_row *r)
+{
+	return sqlite3_column_count(stmt_of(r));
+}
+
+static enum db_type sqlite_type(const struct db_row *r, int column)
+{
+	switch (sqlite3_column_type(stmt_of(r), column)) {
+	case SQLITE_INTEGER:
+		return DB_INT;
+	case SQLITE_TEXT:
+		return DB_TEXT;
+	case SQLITE_NULL:
+		return DB_NULL;
+	default:
+		return DB_BLOB;
+	}
+}
+
 static bool sqlite_begin(struct db *db, struct err *err)
 {
 	return db_run(db, "BEGIN IMMEDIATE", NULL, 0, NULL, NULL, err);
+}
+
+static bool sqlite_begin_read(struct db *db, struct err *err)
+{
+	int64_t ignored;
+
+	/* The moment is that of the first read. */
+	return db_run(db, "BEGIN", NULL, 0, NULL, NULL, err) && db_get_version(db, &ignored, err);
 }
 
 static bool sqlite_commit(struct db *db, struct err *err)
@@ -279,7 +306,10 @@ static const struct db_ops sqlite_ops = {.close = sqlite_close,
 	.get_int = sqlite_get_int,
 	.get_bytes = sqlite_get_bytes,
 	.is_null = sqlite_is_null,
+	.columns = sqlite_columns,
+	.type = sqlite_type,
 	.begin = sqlite_begin,
+	.begin_read = sqlite_begin_read,
 	.commit = sqlite_commit,
 	.rollback = sqlite_rollback,
 	.get_version = sqlite_get_version,

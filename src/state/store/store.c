@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <time.h>
+#include <unistd.h>
 #include "state/store/schema.h"
 
-#define DATABASE_NAME "sluice.db"
 /* A command holds the lock for a moment; a server for as long as it lives. */
 #define MIGRATE_PATIENCE_MS 600000
 #define LOCK_WAIT_MS 500
@@ -101,12 +101,49 @@ static bool open_sqlite(struct store *s, const char *data_dir, struct err *err)
 {
 	char path[4096];
 
-	if (snprintf(path, sizeof(path), "%s/%s", data_dir, DATABASE_NAME) >= (int)sizeof(path))
+	if (snprintf(path, sizeof(path), "%s/%s", data_dir, STORE_DATABASE_NAME) >=
+		(int)sizeof(path))
 		return err_set(err, ERR_CONFIG, "data_dir is too long");
 	if (!make_private(s->sys, path, err))
 		return false;
 	s->db = db_open_sqlite(path, true, err);
 	return s->db != NULL && migrate(s, path, err);
+}
+
+bool store_open_file(struct store *s, struct sys *sys, const char *path, struct err *err)
+{
+	*s = (struct store){.sys = sys, .batch = usage_batch_new()};
+	if (s->batch == NULL)
+		err_set(err, ERR_NO_MEMORY, NULL);
+	else if (make_private(sys, path, err))
+		s->db = db_open_sqlite(path, true, err);
+	if (s->db != NULL && migrate(s, path, err))
+		return true;
+	store_close(s);
+	return false;
+}
+
+bool store_version(
+	struct sys *sys, const struct store_place *place, int64_t *version, struct err *err)
+{
+	char path[4096];
+	struct db *d;
+	bool ok;
+
+	*version = 0;
+	if (!store_is_sqlite(place)) {
+		d = db_open_postgres(place->database, err);
+	} else {
+		if (snprintf(path, sizeof(path), "%s/%s", place->data_dir, STORE_DATABASE_NAME) >=
+			(int)sizeof(path))
+			return err_set(err, ERR_CONFIG, "data_dir is too long");
+		if (access(path, F_OK) != 0)
+			return true;
+		d = db_open_sqlite(path, true, err);
+	}
+	ok = d != NULL && db_get_version(d, version, err);
+	db_close(d);
+	return ok;
 }
 
 static bool open_postgres(struct store *s, const char *url, struct err *err)
