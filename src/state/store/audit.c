@@ -103,6 +103,8 @@ bool audit_append(struct store *s, struct audit_row *r, struct err *err)
 		NULL, NULL, err);
 }
 
+#define VERIFY_ROWS 1000
+
 struct verify {
 	uint8_t before[32];
 	int64_t rows, broken;
@@ -127,9 +129,14 @@ bool audit_verify(
 	struct store *s, int64_t *rows, int64_t *broken, uint8_t last[32], struct err *err)
 {
 	struct verify v = {.rows = 0};
+	int64_t before;
 
-	if (!audit_each(s, 0, -1, false, check, &v, err))
-		return false;
+	/* A part at a time: PostgreSQL's answers are held whole. */
+	do {
+		before = v.rows;
+		if (!audit_each(s, before + 1, VERIFY_ROWS, false, check, &v, err))
+			return false;
+	} while (v.broken == 0 && v.rows > before);
 	*rows = v.rows;
 	*broken = v.broken;
 	memcpy(last, v.before, sizeof(v.before));
@@ -170,14 +177,17 @@ bool audit_ledger(struct store *s, struct ledger_audit *out, struct err *err)
 		       "coalesce(sum(cost_nusd > 0 AND basis = 'none'), 0) FROM request",
 		       NULL, 0, on_counts, out, err) &&
 	       db_run(s->db,
-		       "SELECT count(*) FROM (SELECT hour, key_id, sum(n) a, sum(cost) b, "
-		       "sum(unpriced) c, sum(input) d, sum(output) e FROM (SELECT hour_ms hour, "
-		       "key_id, requests n, cost_nusd cost, unpriced, input, output FROM "
+		       "SELECT count(*) FROM (SELECT hour, key_id, sum(n) AS a, sum(cost) AS b, "
+		       "sum(unpriced) AS c, sum(input) AS d, sum(output) AS e FROM (SELECT hour_ms "
+		       "AS hour, "
+		       "key_id, requests AS n, cost_nusd AS cost, unpriced, input, output FROM "
 		       "usage_hour "
 		       "UNION ALL SELECT started_ms / 3600000 * 3600000, key_id, -1, "
-		       "-coalesce(cost_nusd, 0), -(cost_nusd IS NULL), -(input_uncached + "
+		       "-coalesce(cost_nusd, 0), -CASE WHEN cost_nusd IS NULL THEN 1 ELSE 0 END, "
+		       "-(input_uncached + "
 		       "cache_read + cache_write_5m + cache_write_1h + input_audio), -output "
-		       "FROM request WHERE final = 1) GROUP BY 1, 2) WHERE a <> 0 OR b <> 0 OR c "
+		       "FROM request WHERE final = 1) AS parts GROUP BY 1, 2) AS sums WHERE a <> 0 "
+		       "OR b <> 0 OR c "
 		       "<> 0 OR d <> 0 OR e <> 0",
 		       NULL, 0, on_number, &out->wrong_sums, err);
 }

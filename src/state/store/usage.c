@@ -111,10 +111,13 @@ static bool write_sum(struct store *store, const struct sum *s, struct err *err)
 		"INSERT INTO usage_hour VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, "
 		"?13, ?14, ?15, ?16, ?17, ?18, ?19) ON CONFLICT (hour_ms, key_id, op, model_asked, "
 		"provider, model_served, user_id, member_id, group_id, project_id) DO UPDATE SET "
-		"requests = requests + ?11, failed = failed + ?12, input = input + ?13, "
-		"cache_read = cache_read + ?14, cache_write = cache_write + ?15, "
-		"output = output + ?16, reasoning = reasoning + ?17, cost_nusd = cost_nusd + ?18, "
-		"unpriced = unpriced + ?19",
+		"requests = usage_hour.requests + ?11, failed = usage_hour.failed + ?12, input = "
+		"usage_hour.input + ?13, "
+		"cache_read = usage_hour.cache_read + ?14, cache_write = usage_hour.cache_write + "
+		"?15, "
+		"output = usage_hour.output + ?16, reasoning = usage_hour.reasoning + ?17, "
+		"cost_nusd = usage_hour.cost_nusd + ?18, "
+		"unpriced = usage_hour.unpriced + ?19",
 		v, sizeof(v) / sizeof(v[0]), NULL, NULL, err);
 }
 
@@ -226,8 +229,7 @@ bool usage_group_read(struct span name, enum usage_group *out)
 
 static const char *const buckets[] = {[USAGE_HOURS] = "hour_ms",
 	[USAGE_DAYS] = "hour_ms / 86400000 * 86400000",
-	[USAGE_MONTHS] = "CAST(strftime('%s', hour_ms / 1000, 'unixepoch', 'start of month') AS "
-			 "INTEGER) * 1000"};
+	[USAGE_MONTHS] = NULL /* as the driver has it */};
 
 struct each_sum {
 	bool (*each)(void *user, const struct usage_row *r);
@@ -262,7 +264,7 @@ bool usage_each(struct store *s, const struct usage_query *q,
 	bool (*each)(void *user, const struct usage_row *r), void *user, struct err *err)
 {
 	struct each_sum e = {each, user};
-	static const char *const of[SCOPE_END] = {[SCOPE_ORG] = "1",
+	static const char *const of[SCOPE_END] = {[SCOPE_ORG] = "1 = 1",
 		[SCOPE_GROUP] = "group_id = ?4",
 		[SCOPE_PROJECT] = "project_id = ?4",
 		[SCOPE_USER] = "member_id = ?4",
@@ -283,10 +285,12 @@ bool usage_each(struct store *s, const struct usage_query *q,
 		"sum(CASE WHEN op IN ('transcriptions', 'translations') THEN requests ELSE 0 END), "
 		"sum(requests), sum(failed), sum(input), sum(cache_read), sum(cache_write), "
 		"sum(output), sum(reasoning), sum(cost_nusd), sum(unpriced), %s, %s, %s, %s "
-		"FROM usage_hour WHERE hour_ms >= ?1 AND hour_ms < ?2 AND (?3 IS NULL OR key_id = "
+		"FROM usage_hour WHERE hour_ms >= ?1 AND hour_ms < ?2 AND (CAST(?3 AS BLOB) IS "
+		"NULL OR key_id = "
 		"?3) AND op <> 'count_tokens' AND %s GROUP BY 1, 16, 17, 18, 19 ORDER BY 1, 14 "
 		"DESC",
-		buckets[q->resolution], columns[0], columns[1], columns[2], columns[3],
-		of[all ? SCOPE_ORG : q->scope]);
+		buckets[q->resolution] != NULL ? buckets[q->resolution]
+					       : db_month_of_hour_ms(s->db),
+		columns[0], columns[1], columns[2], columns[3], of[all ? SCOPE_ORG : q->scope]);
 	return db_run(s->db, sql, v, all ? 3 : 4, on_sum, &e, err);
 }
