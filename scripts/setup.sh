@@ -129,7 +129,7 @@ setup_build() {
 		return 0
 	}
 	needed=$(missing_of build-essential meson ninja-build pkg-config python3 ca-certificates curl \
-		libuv1-dev libssl-dev libsqlite3-dev libfyaml-dev zlib1g-dev libcmocka-dev \
+		libuv1-dev libssl-dev libsqlite3-dev libpq-dev libfyaml-dev zlib1g-dev libcmocka-dev \
 		libyyjson-dev libllhttp-dev)
 	[ -n "$needed" ] || return 0
 	case $needed in
@@ -153,6 +153,11 @@ optional() {
 		[ -s "$state/$name.why" ] || echo "$name could not be installed" >"$state/$name.why"
 		say "$name: $(cat "$state/$name.why")"
 	fi
+}
+
+setup_postgresql() {
+	set -- /usr/lib/postgresql/*/bin/initdb
+	[ -x "$1" ] || install postgresql
 }
 
 setup_clang() {
@@ -241,6 +246,7 @@ case $want in
 build) ;;
 test)
 	optional clang setup_clang
+	optional postgresql setup_postgresql
 	optional openssl setup_openssl
 	optional python setup_python
 	optional clients setup_clients

@@ -8,6 +8,18 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import kit  # noqa: E402
+import postgres  # noqa: E402
+
+
+@pytest.fixture(scope="session", autouse=True)
+def all_on_postgres():
+    """With SCENARIOS_ON_POSTGRES=1 every gateway keeps its tables there."""
+    if not os.environ.get("SCENARIOS_ON_POSTGRES"):
+        yield
+        return
+    kit.Gateway.postgres = postgres.Postgres()
+    yield
+    kit.Gateway.postgres.remove()
 
 
 @pytest.fixture

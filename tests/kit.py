@@ -149,7 +149,13 @@ class Sim(Program):
 class Gateway(Program):
     """`sluice serve -c sluice.yaml` with one inference key, unless the test makes its own."""
 
+    postgres = None  # a server that gateways keep their tables in, each in a database of its own
+
     def __init__(self, home, config, env=None, name="gateway"):
+        self.db_name = None
+        if self.postgres is not None and "database" not in config:
+            config = dict(config, database=self.postgres.new_database())
+            self.db_name = f"test{self.postgres.n}"
         self.config = dict({"listen": "127.0.0.1:0", "data_dir": "./data", "workers": 1}, **config)
         self.env = env
         self.damaged = False  # by the test: its ledger does not hold
@@ -243,9 +249,19 @@ class Gateway(Program):
         found = sorted(glob.glob(os.path.join(self.data_dir, "*.db")))
         return found[0] if found else None
 
+    def alter(self, change):
+        """Runs a statement on the tables behind the program's back; how many rows it changed."""
+        if self.db_name is not None:
+            return int(self.postgres.sql(f"WITH c AS ({change} RETURNING 1) SELECT count(*) FROM c", self.db_name)[0][0])
+        with contextlib.closing(sqlite3.connect(self.database())) as db, db:
+            return db.execute(change).rowcount
+
     def rows(self, n=1):
         """The ledger's request rows in order of start, once there are at least n."""
         def look():
+            if self.db_name is not None:
+                found = self.postgres.sql("SELECT row_to_json(r) FROM request r ORDER BY started_ms, id", self.db_name)
+                return [json.loads(row[0]) for row in found] if len(found) >= n else None
             path = self.database()
             if path is None:
                 return None

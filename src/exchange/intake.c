@@ -182,6 +182,10 @@ static bool admit(struct exchange_env *env, const struct http_head *head, struct
 	if (!journal_ok(env->journal))
 		return err_set(
 			err, ERR_OVERLOADED, "The gateway cannot write its records at the moment");
+	if (ingest_backlog_bytes(env->ingest) > c->max_journal_bytes)
+		return err_set(err, ERR_STORE_DOWN,
+			"The database is not available, and the records that wait for it have "
+			"reached limits.max_journal");
 	if (exchange_is_full(env, length))
 		return err_set(err, ERR_OVERLOADED,
 			"The gateway holds as many bodies as its memory limit allows");

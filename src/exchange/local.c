@@ -185,12 +185,19 @@ static void auth_check(struct exchange_env *env, struct http_request *r, const c
 static void ready(struct exchange_env *env, struct http_request *r)
 {
 	bool journal = journal_ok(env->journal);
-	bool ok = journal && !env->draining;
+	bool room = ingest_backlog_bytes(env->ingest) <= env->snapshot->conf->max_journal_bytes;
+	bool ok = journal && room && !env->draining;
 	struct buf b;
 
 	buf_init(&b, 1024);
-	buf_printf(&b, "{\"status\":\"%s\",\"checks\":{\"journal\":\"%s\",\"accepting\":\"%s\"}}",
-		ok ? "ready" : "unavailable", journal ? "ok" : "cannot write",
+	buf_printf(&b,
+		"{\"status\":\"%s\",\"checks\":{\"journal\":\"%s\",\"database\":\"%s\","
+		"\"accepting\":\"%s\"}}",
+		ok ? "ready" : "unavailable",
+		!journal ? "cannot write"
+		: !room  ? "full"
+			 : "ok",
+		ingest_store_ok(env->ingest) ? "ok" : "away; records wait in the journal",
 		env->draining ? "draining" : "ok");
 	answer(env, r, ok ? 200 : 503, "application/json", buf_span(&b), NULL,
 		(struct span){NULL, 0});

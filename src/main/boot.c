@@ -201,7 +201,8 @@ static bool start_state(struct process *p, struct err *err)
 {
 	const char *data_dir = p->snapshot->conf->data_dir;
 
-	if (!store_open_alone(&p->store, p->sys, data_dir, err))
+	if (!store_open_alone(&p->store, p->sys,
+		    &(struct store_place){data_dir, p->snapshot->conf->database}, err))
 		return false;
 	p->auth = auth_table_new(err);
 	if (p->auth == NULL || !auth_table_load(p->auth, &p->store, err)) {
@@ -264,9 +265,9 @@ static bool differs(const char *a, const char *b)
 static bool is_bound_to_start(const struct conf *was, const struct conf *is)
 {
 	return differs(was->data_dir, is->data_dir) || differs(was->listen, is->listen) ||
-	       differs(was->log_level, is->log_level) || differs(was->log_format, is->log_format) ||
-	       differs(was->log_file, is->log_file) || was->workers != is->workers ||
-	       was->durability_power != is->durability_power ||
+	       differs(was->database, is->database) || differs(was->log_level, is->log_level) ||
+	       differs(was->log_format, is->log_format) || differs(was->log_file, is->log_file) ||
+	       was->workers != is->workers || was->durability_power != is->durability_power ||
 	       (was->tls_cert == NULL) != (is->tls_cert == NULL);
 }
 
@@ -290,7 +291,8 @@ static void reload(struct process *p, struct err *err)
 	}
 	if (is_bound_to_start(p->snapshot->conf, made->conf))
 		log_write(p->log, LOG_WARN, "reload_partial",
-			"listen, data_dir, workers, durability, log, and tls on or off take effect "
+			"listen, data_dir, database, workers, durability, log, and tls on or off "
+			"take effect "
 			"at the next start",
 			NULL, 0);
 	for (int i = 0; i < p->n_workers; i++)

@@ -119,7 +119,7 @@ static bool start_ingest(const void *arg)
 	torture_pause();
 	assert_non_null(mkdtemp(data_dir));
 	torture_resume();
-	if (store_open_alone(&store, &sys_real, data_dir, &err))
+	if (store_open_alone(&store, &sys_real, &(struct store_place){.data_dir = data_dir}, &err))
 		g = ingest_start(&sys_real, &store, data_dir, 1, NULL, &err);
 	if (g == NULL)
 		assert_int_equal(err.code, ERR_NO_MEMORY);

@@ -37,22 +37,29 @@ static bool find_server(struct admin *a, const char *data_dir, struct err *err)
 	return err_set_errno(err, errno == EACCES ? ERR_FORBIDDEN : ERR_UPSTREAM_UNREACHABLE, path);
 }
 
-static bool open_store(struct admin *a, const char *data_dir, struct err *err)
+static bool open_store(struct admin *a, const struct call *c, const char *data_dir, struct err *err)
 {
+	char database[CALL_DATABASE_BYTES];
+	bool ok;
+
 	if (!store_lock(a->sys, data_dir, &a->lock_fd, err))
 		return false;
-	if (store_open(&a->store, a->sys, data_dir, err))
+	ok = call_database(c, database, sizeof(database), err) &&
+	     store_open_at(&a->store, a->sys, &(struct store_place){data_dir, database}, err);
+	explicit_bzero(database, sizeof(database));
+	if (ok)
 		return true;
 	a->sys->close(a->sys, a->lock_fd);
 	a->lock_fd = -1;
 	return false;
 }
 
-bool admin_open(struct admin *a, struct sys *sys, const char *data_dir, bool make, struct err *err)
+bool admin_open(
+	struct admin *a, const struct call *c, const char *data_dir, bool make, struct err *err)
 {
 	const struct timespec step = {.tv_nsec = STEP_MS * 1000000};
 
-	*a = (struct admin){.sys = sys, .lock_fd = -1};
+	*a = (struct admin){.sys = &sys_real, .lock_fd = -1};
 	if (!make && access(data_dir, F_OK) != 0 && errno == ENOENT)
 		return err_set(err, ERR_NOT_FOUND, "there is no data directory %s", data_dir);
 	for (int waited = 0;; waited += STEP_MS) {
@@ -62,7 +69,7 @@ bool admin_open(struct admin *a, struct sys *sys, const char *data_dir, bool mak
 			return true;
 		if (err->code != ERR_OK)
 			return false;
-		if (open_store(a, data_dir, &why))
+		if (open_store(a, c, data_dir, &why))
 			return true;
 		if (why.code != ERR_CONFLICT) {
 			*err = why;

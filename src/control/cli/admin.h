@@ -6,6 +6,7 @@
  * Through <data_dir>/control.sock when a server listens there, so that a change is in force in it
  * at once; else in the store itself, under the lock that keeps a server out meanwhile.
  */
+#include "control/cli/command.h"
 #include "machine/base/buf.h"
 #include "machine/base/err.h"
 #include "machine/http/message.h"
@@ -20,8 +21,12 @@ struct admin {
 	int lock_fd; /* -1: none */
 };
 
-/* `make`: a data directory that is not there is made; without it that is ERR_NOT_FOUND. */
-bool admin_open(struct admin *a, struct sys *sys, const char *data_dir, bool make, struct err *err);
+/*
+ * `make`: a data directory that is not there is made; without it that is ERR_NOT_FOUND. The
+ * database's address need only be readable where no server runs.
+ */
+bool admin_open(
+	struct admin *a, const struct call *c, const char *data_dir, bool make, struct err *err);
 void admin_close(struct admin *a);
 
 /* What is known of a key; never its text. */

@@ -13,14 +13,19 @@
  * itself. */
 static bool open_tables(const struct call *c, struct store *s, struct err *err)
 {
-	char dir[4096];
-	bool named;
+	char dir[4096], database[CALL_DATABASE_BYTES];
+	bool named, ok;
 
-	if (!call_data_dir(c, dir, sizeof(dir), &named, err))
+	if (!call_data_dir(c, dir, sizeof(dir), &named, err) ||
+		!call_database(c, database, sizeof(database), err))
 		return false;
 	if (access(dir, F_OK) != 0 && errno == ENOENT)
 		return err_set(err, ERR_NOT_FOUND, "there is no data directory %s", dir);
-	return store_open(s, &sys_real, dir, err);
+	ok = store_open_at(s, &sys_real, &(struct store_place){dir, database}, err);
+	explicit_bzero(database, sizeof(database));
+	if (ok)
+		db_set_patience(s->db, CALL_PATIENCE_MS);
+	return ok;
 }
 
 static int answer(struct call *c, struct buf *out)
@@ -157,7 +162,7 @@ int run_audit_correct(struct call *c)
 		return call_fail(c, "nothing was corrected", &err, NULL);
 	}
 	ok = call_data_dir(c, dir, sizeof(dir), &named, &err) &&
-	     admin_open(&a, &sys_real, dir, false, &err);
+	     admin_open(&a, c, dir, false, &err);
 	if (ok) {
 		ok = admin_correct(&a, request, amount, why, &err);
 		admin_close(&a);

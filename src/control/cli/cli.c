@@ -413,5 +413,16 @@ bool call_data_dir(const struct call *c, char *dir, size_t size, bool *named, st
 	if (file == NULL)
 		file = call_config(c, &none);
 	*named = file != NULL || (variable != NULL && variable[0] != '\0');
-	return conf_find_data_dir(&sys_real, file, dir, size, err);
+	return conf_find(&sys_real, file, "data_dir", dir, size, err);
+}
+
+bool call_database(const struct call *c, char *database, size_t size, struct err *err)
+{
+	const char *file = call_flag(c, "config");
+	struct err none = {0};
+
+	database[0] = '\0';
+	if (file == NULL)
+		file = call_config(c, &none);
+	return conf_find(&sys_real, file, "database", database, size, err);
 }

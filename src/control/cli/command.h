@@ -12,6 +12,7 @@
 
 #define COMMAND_MAX_FLAGS 12
 #define COMMAND_MAX_ARGS 4
+#define CALL_PATIENCE_MS 600000 /* of one statement, where a person waits */
 
 struct flag {
 	const char *name;  /* "listen", written --listen; NULL ends a list */
@@ -81,6 +82,9 @@ int run_keys_delete(struct call *c);
 int run_audit_verify(struct call *c);
 int run_audit_ledger(struct call *c);
 int run_audit_correct(struct call *c);
+int run_migrate(struct call *c);
+int run_backup(struct call *c);
+int run_restore(struct call *c);
 int run_models_list(struct call *c);
 int run_models_import(struct call *c);
 int run_config_check(struct call *c);
@@ -99,3 +103,8 @@ const char *call_config(const struct call *c, struct err *err);
  * said so; else it is that last one.
  */
 bool call_data_dir(const struct call *c, char *dir, size_t size, bool *named, struct err *err);
+/*
+ * What -c, ./sluice.yaml or the environment says of the database; a secret, so wiped by the caller.
+ */
+#define CALL_DATABASE_BYTES 4096
+bool call_database(const struct call *c, char *database, size_t size, struct err *err);

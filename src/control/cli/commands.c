@@ -81,6 +81,29 @@ static const struct flag audit_correct_flags[] = {
 	FLAG_END,
 };
 
+static const struct flag migrate_flags[] = {
+	{"check", 0, NULL, "Say the versions, and change nothing"},
+	FLAG_CONFIG,
+	FLAG_DATA_DIR,
+	FLAG_OUTPUT,
+	FLAG_END,
+};
+
+static const struct flag backup_flags[] = {
+	{"to", 0, "FILE", "Where to; required, and not there yet"},
+	FLAG_CONFIG,
+	FLAG_DATA_DIR,
+	FLAG_END,
+};
+
+static const struct flag restore_flags[] = {
+	{"from", 0, "FILE", "The backup; required"},
+	{"force", 0, NULL, "Replace what is there"},
+	FLAG_CONFIG,
+	FLAG_DATA_DIR,
+	FLAG_END,
+};
+
 static const struct flag models_list_flags[] = {
 	{"provider", 'p', "NAME", "Only models whose id begins with NAME/"},
 	FLAG_CONFIG,
@@ -168,6 +191,26 @@ const struct command commands[] = {
 		"server.",
 		"sluice audit correct --request req_01k... --amount 0.0125 --why \"invoice 4711\"",
 		audit_correct_flags, run_audit_correct},
+	{"migrate", "", 0, 0, "Bring the database to this program's version",
+		"A server does that at its start, too; this does it before, and says what is "
+		"wrong. "
+		"With --check exit 8 when a step is missing.",
+		"sluice migrate --check\n"
+		"sluice migrate -c /etc/sluice/sluice.yaml",
+		migrate_flags, run_migrate},
+	{"backup", "", 0, 0, "Write the database and the journals to one file",
+		"Of one moment, beside a running server too; the same file from SQLite and "
+		"PostgreSQL. It holds no key's text, but names, usage and what clients sent as "
+		"labels. Configuration and imported models are not in it.",
+		"sluice backup --to sluice-$(date +%F).backup", backup_flags, run_backup},
+	{"restore", "", 0, 0, "Make the database what a backup holds",
+		"Not while a server runs. The file's pages, the audit log and the sums are checked "
+		"first. Into SQLite or PostgreSQL, wherever it came from. What --force replaces is "
+		"set aside in the data directory with the ending .replaced (PostgreSQL: the rows "
+		"go).",
+		"sluice restore --from sluice-2026-11-01.backup\n"
+		"sluice restore --from old.backup --force",
+		restore_flags, run_restore},
 	{"models list", "", 0, 0, "Show the known models: windows, prices, abilities",
 		"What is built in, with what was imported and what the configuration says on top. "
 		"Prices are in USD a million tokens.",

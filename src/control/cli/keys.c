@@ -15,12 +15,13 @@
 /* ---- where ---- */
 
 /* A directory that is made is named: a relative data_dir depends on where one stands. */
-static bool open_dir(struct admin *a, const char *dir, bool make, struct err *err)
+static bool open_dir(
+	const struct call *c, struct admin *a, const char *dir, bool make, struct err *err)
 {
 	bool was_there = access(dir, F_OK) == 0;
 	char *path;
 
-	if (!admin_open(a, &sys_real, dir, make, err))
+	if (!admin_open(a, c, dir, make, err))
 		return false;
 	path = was_there ? NULL : realpath(dir, NULL);
 	if (path != NULL)
@@ -36,7 +37,7 @@ static bool open_admin(const struct call *c, struct admin *a, bool make, struct 
 	bool named;
 
 	return call_data_dir(c, dir, sizeof(dir), &named, err) &&
-	       open_dir(a, dir, make && named, err);
+	       open_dir(c, a, dir, make && named, err);
 }
 
 static const char *where_todo(const struct err *err)

@@ -135,7 +135,7 @@ static bool run_import(struct import *im, bool make, const char **what, struct e
 
 	if (im->is_dry)
 		return merge(im, err);
-	if (!admin_open(&a, &sys_real, im->data_dir, make, err))
+	if (!admin_open(&a, im->call, im->data_dir, make, err))
 		return false;
 	ok = lock(im, err) && merge(im, err) && (!has_news(im) || write_models(im, err));
 	if (ok && has_news(im)) {

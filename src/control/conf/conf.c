@@ -195,7 +195,7 @@ struct conf *conf_dev(struct sys *sys, const char *file, const char *sim_url, st
 	return finish(c, ok, err);
 }
 
-/* ---- data_dir alone ---- */
+/* ---- one option alone ---- */
 
 /* Cuts the tree down to one member. */
 static struct yaml_node *keep_only(struct yaml_node *tree, const char *key)
@@ -211,7 +211,8 @@ static struct yaml_node *keep_only(struct yaml_node *tree, const char *key)
 	return tree;
 }
 
-static bool put_data_dir(struct sys *sys, struct conf *c, const char *file, struct err *err)
+static bool put_one(
+	struct sys *sys, struct conf *c, const char *file, const char *name, struct err *err)
 {
 	struct arena a;
 	struct buf text;
@@ -222,23 +223,24 @@ static bool put_data_dir(struct sys *sys, struct conf *c, const char *file, stru
 	arena_init(&a, TREE_ARENA_BYTES);
 	ok = load_file(sys, file, &text, err);
 	tree = ok ? yaml_read(&a, file, buf_span(&text), err) : NULL;
-	ok = tree != NULL && read_tree(sys, c, file, keep_only(tree, "data_dir"), err);
+	ok = tree != NULL && read_tree(sys, c, file, keep_only(tree, name), err);
 	arena_done(&a);
 	forget(&text);
 	return ok;
 }
 
-bool conf_find_data_dir(struct sys *sys, const char *file, char *out, size_t size, struct err *err)
+bool conf_find(struct sys *sys, const char *file, const char *name, char *out, size_t size,
+	struct err *err)
 {
 	struct conf *c = conf_new(err);
 	bool ok;
 
 	if (c == NULL)
 		return false;
-	ok = (file == NULL || put_data_dir(sys, c, file, err)) &&
-	     read_environment(c, "data_dir", err);
-	if (ok && snprintf(out, size, "%s", c->data_dir) >= (int)size)
-		ok = err_set(err, ERR_CONFIG, "data_dir is too long");
+	ok = (file == NULL || put_one(sys, c, file, name, err)) && read_environment(c, name, err);
+	if (ok && snprintf(out, size, "%s",
+			  strcmp(name, "data_dir") == 0 ? c->data_dir : c->database) >= (int)size)
+		ok = err_set(err, ERR_CONFIG, "%s is too long", name);
 	conf_free(c);
 	return ok;
 }

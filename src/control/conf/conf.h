@@ -75,6 +75,7 @@ struct conf {
 	const char *file;   /* as given, or NULL (built in: --dev) */
 	const char *listen; /* "127.0.0.1:4000" */
 	const char *data_dir;
+	const char *database; /* "sqlite", or a connection string with its secrets */
 	int workers;
 	const char *tls_cert, *tls_key; /* NULL: plain HTTP */
 	const char *log_level;          /* debug info warn error */
@@ -89,7 +90,7 @@ struct conf {
 	const char **media_allow_hosts; /* NULL-terminated */
 	/* limits */
 	int64_t max_media_bytes, max_body_bytes, max_event_bytes, max_answer_bytes,
-		max_memory_bytes;
+		max_memory_bytes, max_journal_bytes;
 	int max_connections, head_ms, idle_ms, body_stall_ms, write_stall_ms, drain_ms,
 		keep_alive_ms;
 	int idempotency_keep_ms; /* answers that are kept */
@@ -132,7 +133,9 @@ bool conf_reference(struct buf *out);
 bool conf_environment(struct buf *out);
 
 /*
- * Nothing but data_dir, for a command that needs no more: what else the file says is not looked at,
- * and its variables need not be set. file NULL: the environment and the default alone.
+ * Nothing but one option of the top level that is a text, "data_dir" or "database", for a command
+ * that needs no more: what else the file says is not looked at, and its variables need not be set.
+ * file NULL: the environment and the default alone.
  */
-bool conf_find_data_dir(struct sys *sys, const char *file, char *out, size_t size, struct err *err);
+bool conf_find(struct sys *sys, const char *file, const char *name, char *out, size_t size,
+	struct err *err);

@@ -233,7 +233,8 @@ static const struct {
 	{"log: {zzzzzz: 1}\n",
 		"f.yaml:1:7: unknown key \"log.zzzzzz\"; known here: level, format, file"},
 	{"log.level: info\n",
-		"f.yaml:1:1: unknown key \"log.level\"; known here: listen, data_dir, workers, "
+		"f.yaml:1:1: unknown key \"log.level\"; known here: listen, data_dir, database, "
+		"workers, "
 		"default_model, durability, drop_params, spend_limit_status, tls, log, cors, "
 		"media, limits, answers, usage, timeouts, "
 		"providers, "
@@ -686,20 +687,20 @@ static void test_data_dir_alone(void **state)
 	close(fd);
 	write_file(path, "data_dir: /x/${SLUICE_TEST_ABSENT:-y}\nworkers: none\n"
 			 "providers: {a: {type: openai, api_key: '${SLUICE_TEST_ABSENT}'}}\n");
-	assert_true(conf_find_data_dir(&sys_real, path, out, sizeof(out), &err));
+	assert_true(conf_find(&sys_real, path, "data_dir", out, sizeof(out), &err));
 	assert_string_equal(out, "/x/y");
 	setenv("SLUICE_WORKERS", "none", 1);
 	setenv("SLUICE_DATA_DIR", "/z", 1);
-	assert_true(conf_find_data_dir(&sys_real, path, out, sizeof(out), &err));
+	assert_true(conf_find(&sys_real, path, "data_dir", out, sizeof(out), &err));
 	assert_string_equal(out, "/z");
 	unsetenv("SLUICE_WORKERS");
 	unsetenv("SLUICE_DATA_DIR");
-	assert_true(conf_find_data_dir(&sys_real, NULL, out, sizeof(out), &err));
+	assert_true(conf_find(&sys_real, NULL, "data_dir", out, sizeof(out), &err));
 	assert_string_equal(out, "./data");
-	assert_false(conf_find_data_dir(&sys_real, NULL, small, sizeof(small), &err));
+	assert_false(conf_find(&sys_real, NULL, "data_dir", small, sizeof(small), &err));
 	err = (struct err){0};
 	write_file(path, "data_dir: [\n");
-	assert_false(conf_find_data_dir(&sys_real, path, out, sizeof(out), &err));
+	assert_false(conf_find(&sys_real, path, "data_dir", out, sizeof(out), &err));
 	assert_int_equal(err.code, ERR_CONFIG);
 	unlink(path);
 }

@@ -323,6 +323,18 @@ static bool check_origin(struct span text, struct err *err)
 	return true;
 }
 
+static bool is_postgres(struct span text)
+{
+	return span_starts(text, SPAN("postgres://")) || span_starts(text, SPAN("postgresql://"));
+}
+
+static bool check_database(struct span text, struct err *err)
+{
+	if (!span_is(text, "sqlite") && !is_postgres(text))
+		return err_set(err, ERR_CONFIG, "must be sqlite, or begin with postgres://");
+	return check_secret(text, err);
+}
+
 static bool check_text(const struct option *o, struct span text, struct err *err)
 {
 	int ignored;
@@ -334,6 +346,8 @@ static bool check_text(const struct option *o, struct span text, struct err *err
 		return check_url(text, err);
 	case OPTION_SECRET:
 		return check_secret(text, err);
+	case OPTION_DATABASE:
+		return check_database(text, err);
 	case OPTION_PRICE:
 		return check_price(text, err);
 	case OPTION_CHOICE:
@@ -646,6 +660,12 @@ void option_write(const struct option *o, const void *base, struct buf *out)
 	case OPTION_CHOICE:
 		buf_append_cstr(out, *(const char *const *)m);
 		break;
+	case OPTION_DATABASE:
+		write_text(is_postgres(span_of(*(const char *const *)m))
+				   ? SPAN("postgres://***")
+				   : span_of(*(const char *const *)m),
+			out);
+		break;
 	case OPTION_SECRET:
 		write_secret(span_of(*(const char *const *)m), out);
 		break;
@@ -669,6 +689,7 @@ const char *option_type_name(const struct option *o)
 		return "model id";
 	case OPTION_SECRET:
 	case OPTION_ACCOUNT:
+	case OPTION_DATABASE:
 		return "secret";
 	case OPTION_PAIRS:
 		return "mapping";

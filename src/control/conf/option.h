@@ -32,6 +32,7 @@ enum option_type {
 	OPTION_NAMES,    /* const char **, NULL-terminated: as OPTION_NAME */
 	OPTION_PAIRS,    /* const struct conf_pair *, ends with name NULL */
 	OPTION_ACCOUNT,  /* const char *, a secret JSON object; or the path of its file */
+	OPTION_DATABASE, /* const char *, "sqlite" or a secret connection string of PostgreSQL */
 };
 
 struct option {
@@ -66,7 +67,7 @@ static inline bool option_is_list(const struct option *o)
 }
 static inline bool option_is_secret(const struct option *o)
 {
-	return o->type == OPTION_SECRET || o->type == OPTION_ACCOUNT;
+	return o->type == OPTION_SECRET || o->type == OPTION_ACCOUNT || o->type == OPTION_DATABASE;
 }
 
 /*

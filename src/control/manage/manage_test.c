@@ -8,6 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 #include <cmocka.h>
+#include "state/store/store_kit_test.h"
 #include "control/manage/endpoint.h"
 #include "control/manage/moment.h"
 #include "machine/base/json.h"
@@ -324,7 +325,7 @@ static int set_up(void **state)
 	assert_non_null(mkdtemp(dir));
 	env = (struct manage_env){
 		.sys = &sys_real, .data_dir = dir, .reload = on_reload, .reload_user = &reloads};
-	assert_true(store_open(&store, &sys_real, dir, &err));
+	assert_true(kit_store_open(&store, &sys_real, dir, &err));
 	env.auth = auth_table_new(&err);
 	assert_non_null(env.auth);
 	env.budget = budget_new(&err);

@@ -81,8 +81,11 @@ int manage_port_posted(const struct manage_port *p)
 
 static void refuse(struct http_request *r, const struct err *err)
 {
-	struct http_reply reply = {
-		.status = err_row(err->code)->status, .content_type = "application/json"};
+	static const struct http_field later = {SPAN("Retry-After"), SPAN("5")};
+	struct http_reply reply = {.status = err_row(err->code)->status,
+		.fields = &later,
+		.n = err->code == ERR_STORE_DOWN,
+		.content_type = "application/json"};
 	struct buf body;
 
 	buf_init(&body, 8192);
@@ -179,6 +182,28 @@ static bool run_endpoint(struct task *t, struct manage_call *call)
 	return false;
 }
 
+/*
+ * What the database says is for the log: it may name files and hosts. A commit whose answer was
+ * lost may have been made.
+ */
+static void on_store_error(struct task *t)
+{
+	struct log_field f = LOG_FIELD_TEXT("err", span_of(t->err.text));
+	struct err why = {0};
+
+	if (t->err.code != ERR_IO)
+		return;
+	log_write(
+		t->port->env.log, LOG_ERROR, "manage_failed", "the database did not do it", &f, 1);
+	if (t->endpoint->method == HTTP_GET)
+		err_set(&why, ERR_STORE_DOWN, NULL);
+	else
+		err_set(&why, ERR_STORE_DOWN,
+			"The database is not available at the moment; look whether the change was "
+			"made, and try again later");
+	t->err = why;
+}
+
 /* On the store thread. */
 static void on_job(struct ingest_job *job, struct store *store)
 {
@@ -193,9 +218,10 @@ static void on_job(struct ingest_job *job, struct store *store)
 		.answer = &t->answer,
 		.status = 200};
 
-	if (!run_endpoint(t, &call))
+	if (!run_endpoint(t, &call)) {
 		assert(t->err.code != ERR_OK);
-	else if (t->answer.failed)
+		on_store_error(t);
+	} else if (t->answer.failed)
 		err_set(&t->err, ERR_NO_MEMORY, NULL);
 	t->status = call.status;
 	hand_back(t);

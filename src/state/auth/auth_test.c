@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 #include <cmocka.h>
+#include "state/store/store_kit_test.h"
 
 struct made {
 	struct key_row row;
@@ -223,7 +224,7 @@ static void a_table_is_filled_from_the_store(void **state)
 	bool existed;
 
 	assert_non_null(mkdtemp(dir));
-	assert_true(store_open(&store, &sys_real, dir, NULL));
+	assert_true(kit_store_open(&store, &sys_real, dir, NULL));
 	assert_true(key_insert(&store, &kept.row, NULL));
 	assert_true(key_insert(&store, &gone.row, NULL));
 	assert_true(key_delete(&store, &gone.row.id, &existed, NULL));

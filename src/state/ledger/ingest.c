@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 #include "state/ledger/tail.h"
 
@@ -25,10 +26,10 @@ struct ingest {
 	pthread_cond_t wake;
 	struct ingest_job *jobs, **last_job;
 	bool stop;
-	bool epoch_over; /* the last round: our own files are done too */
-	bool trouble;    /* said once */
 	_Atomic int64_t backlog, minutes_ms;
-	int64_t dropped_ms; /* when minutes were looked through */
+	int64_t dropped_ms;   /* when minutes were looked through */
+	bool epoch_over;      /* the last round: our own files are done too */
+	_Atomic bool trouble; /* said once; written by the store thread alone */
 	struct tail_io io;
 	struct tail tails[MAX_FILES]; /* in order of age */
 	int n;
@@ -181,11 +182,34 @@ static bool round_of(struct ingest *g, bool strict, struct err *err)
 	return true;
 }
 
+/* What waits while no round comes to its end: all that the files hold, but for what was taken. */
+static void measure_backlog(struct ingest *g)
+{
+	DIR *d = opendir(g->dir);
+	struct journal_name name;
+	struct dirent *entry;
+	int64_t bytes = 0;
+	struct stat st;
+
+	if (d == NULL)
+		return;
+	while ((entry = readdir(d)) != NULL)
+		if (journal_read_name(entry->d_name, &name) &&
+			fstatat(dirfd(d), entry->d_name, &st, 0) == 0)
+			bytes += st.st_size;
+	closedir(d);
+	for (int i = 0; i < g->n; i++)
+		bytes -= g->tails[i].offset;
+	atomic_store(&g->backlog, bytes > 0 ? bytes : 0);
+}
+
 static bool do_round(struct ingest *g)
 {
 	struct err err = {0};
 	bool ok = round_of(g, false, &err);
 
+	if (!ok)
+		measure_backlog(g);
 	if (!ok && !g->trouble)
 		say(g, LOG_ERROR, "store_down", "records wait in the journals", &err);
 	if (ok && g->trouble)
@@ -363,6 +387,11 @@ void ingest_post(struct ingest *g, struct ingest_job *job)
 void ingest_keep_minutes(struct ingest *g, int64_t ms)
 {
 	atomic_store(&g->minutes_ms, ms);
+}
+
+bool ingest_store_ok(struct ingest *g)
+{
+	return !atomic_load(&g->trouble);
 }
 
 int64_t ingest_backlog_bytes(struct ingest *g)

@@ -33,3 +33,4 @@ struct ingest_job {
 };
 void ingest_post(struct ingest *g, struct ingest_job *job); /* any thread */
 int64_t ingest_backlog_bytes(struct ingest *g);             /* any thread */
+bool ingest_store_ok(struct ingest *g); /* any thread; false: records wait for the database */

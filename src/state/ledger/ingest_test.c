@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <cmocka.h>
+#include "state/store/store_kit_test.h"
 #include "state/ledger/file.h"
 #include "state/ledger/test_rows.h"
 
@@ -33,7 +34,7 @@ static struct ingest *start_with(struct sys *sys, int64_t epoch, struct err *err
 {
 	struct store store;
 
-	assert_true(store_open(&store, &sys_real, dir, err));
+	assert_true(kit_store_open(&store, &sys_real, dir, err));
 	return ingest_start(sys, &store, dir, epoch, NULL, err);
 }
 
@@ -57,7 +58,7 @@ static struct request_sum sum_of(void)
 	struct store store;
 	struct err err = {0};
 
-	assert_true(store_open(&store, &sys_real, dir, &err));
+	assert_true(kit_store_open(&store, &sys_real, dir, &err));
 	assert_true(request_sum(&store, &sum, &err));
 	store_close(&store);
 	return sum;
@@ -148,7 +149,7 @@ static struct ends ends_of(void)
 	struct ends ends = {0};
 	struct store store;
 
-	assert_true(store_open(&store, &sys_real, dir, NULL));
+	assert_true(kit_store_open(&store, &sys_real, dir, NULL));
 	assert_true(request_each(&store, 0, 100000, look_at_end, &ends, NULL));
 	store_close(&store);
 	return ends;
@@ -512,7 +513,7 @@ static void a_stop_while_the_store_refuses_keeps_the_files(void **state)
 	ingest_post(g, &breaking);
 	ingest_stop(g);
 	assert_int_equal(count_files(), 1);
-	assert_true(store_open(&store, &sys_real, dir, NULL));
+	assert_true(kit_store_open(&store, &sys_real, dir, NULL));
 	mend_table(NULL, &store);
 	store_close(&store);
 	run_once(8);

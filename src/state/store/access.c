@@ -66,7 +66,8 @@ bool access_each(struct store *s, const struct id *id,
 
 	return db_run(s->db,
 		       "SELECT id, name, auto_approve, restricted, rules, created_ms FROM "
-		       "access_list WHERE ?1 IS NULL OR id = ?1 ORDER BY created_ms, id",
+		       "access_list WHERE CAST(?1 AS BLOB) IS NULL OR id = ?1 ORDER BY created_ms, "
+		       "id",
 		       v, 1, on_access, &e, err) &&
 	       (!e.damaged ||
 		       err_set(err, ERR_CORRUPT, "a row of the table access_list is damaged"));

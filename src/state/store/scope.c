@@ -198,7 +198,8 @@ bool member_each(struct store *s, const struct id *group_id, const struct id *us
 		"SELECT m.group_id, m.user_id, m.admin, u.name, u.title, g.name FROM group_member "
 		"m "
 		"JOIN scope u ON u.id = m.user_id JOIN scope g ON g.id = m.group_id "
-		"WHERE (?1 IS NULL OR m.group_id = ?1) AND (?2 IS NULL OR m.user_id = ?2) "
+		"WHERE (CAST(?1 AS BLOB) IS NULL OR m.group_id = ?1) AND (CAST(?2 AS BLOB) IS NULL "
+		"OR m.user_id = ?2) "
 		"ORDER BY g.name, u.name",
 		v, 2, on_member, &e, err);
 }

@@ -7,10 +7,11 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <time.h>
+#include <unistd.h>
 #include "state/store/schema.h"
 
-#define DATABASE_NAME "sluice.db"
 /* A command holds the lock for a moment; a server for as long as it lives. */
+#define MIGRATE_PATIENCE_MS 600000
 #define LOCK_WAIT_MS 500
 #define LOCK_PAUSE_MS 20
 
@@ -39,7 +40,7 @@ static bool read_version(void *user, const struct db_row *r)
 
 static bool get_version(struct store *s, const char *path, int64_t *version, struct err *err)
 {
-	if (!db_run(s->db, "PRAGMA user_version", NULL, 0, read_version, version, err))
+	if (!db_get_version(s->db, version, err))
 		return false;
 	return *version <= SCHEMA_VERSION ||
 	       err_set(err, ERR_CONFIG,
@@ -51,15 +52,13 @@ static bool get_version(struct store *s, const char *path, int64_t *version, str
 /* One step. The version is read again inside: another process may have done it meanwhile. */
 static bool step(struct store *s, const char *path, int64_t *version, struct err *err)
 {
-	char text[48];
-
 	if (!get_version(s, path, version, err))
 		return false;
 	if (*version == SCHEMA_VERSION)
 		return true;
-	snprintf(text, sizeof(text), "PRAGMA user_version=%lld", (long long)*version + 1);
-	if (!db_script(s->db, store_schema((int)*version + 1).p, err) ||
-		!db_script(s->db, text, err))
+	if ((*version == 0 && !db_set_version(s->db, 0, err)) ||
+		!db_script(s->db, store_schema((int)*version + 1).p, err) ||
+		!db_set_version(s->db, *version + 1, err))
 		return false;
 	++*version;
 	return true;
@@ -91,23 +90,92 @@ static bool make_private(struct sys *sys, const char *path, struct err *err)
 	return true;
 }
 
-bool store_open(struct store *s, struct sys *sys, const char *data_dir, struct err *err)
+bool store_is_sqlite(const struct store_place *p)
+{
+	return p->database == NULL || strcmp(p->database, "sqlite") == 0;
+}
+
+static bool open_sqlite(struct store *s, const char *data_dir, struct err *err)
 {
 	char path[4096];
 
-	*s = (struct store){.sys = sys};
-	if (snprintf(path, sizeof(path), "%s/%s", data_dir, DATABASE_NAME) >= (int)sizeof(path))
+	if (snprintf(path, sizeof(path), "%s/%s", data_dir, STORE_DATABASE_NAME) >=
+		(int)sizeof(path))
 		return err_set(err, ERR_CONFIG, "data_dir is too long");
-	if (!sys_make_dir(sys, data_dir, err) || !make_private(sys, path, err))
+	if (!make_private(s->sys, path, err))
 		return false;
-	s->batch = usage_batch_new();
-	if (s->batch == NULL)
-		return err_set(err, ERR_NO_MEMORY, NULL);
 	s->db = db_open_sqlite(path, true, err);
+	return s->db != NULL && migrate(s, path, err);
+}
+
+bool store_open_file(struct store *s, struct sys *sys, const char *path, struct err *err)
+{
+	*s = (struct store){.sys = sys, .batch = usage_batch_new()};
+	if (s->batch == NULL)
+		err_set(err, ERR_NO_MEMORY, NULL);
+	else if (make_private(sys, path, err))
+		s->db = db_open_sqlite(path, true, err);
 	if (s->db != NULL && migrate(s, path, err))
 		return true;
 	store_close(s);
 	return false;
+}
+
+bool store_version(
+	struct sys *sys, const struct store_place *place, int64_t *version, struct err *err)
+{
+	char path[4096];
+	struct db *d;
+	bool ok;
+
+	*version = 0;
+	if (!store_is_sqlite(place)) {
+		d = db_open_postgres(place->database, err);
+	} else {
+		if (snprintf(path, sizeof(path), "%s/%s", place->data_dir, STORE_DATABASE_NAME) >=
+			(int)sizeof(path))
+			return err_set(err, ERR_CONFIG, "data_dir is too long");
+		if (access(path, F_OK) != 0)
+			return true;
+		d = db_open_sqlite(path, true, err);
+	}
+	ok = d != NULL && db_get_version(d, version, err);
+	db_close(d);
+	return ok;
+}
+
+static bool open_postgres(struct store *s, const char *url, struct err *err)
+{
+	bool ok;
+
+	s->db = db_open_postgres(url, err);
+	if (s->db == NULL)
+		return false;
+	db_set_patience(s->db, MIGRATE_PATIENCE_MS);
+	ok = migrate(s, "the database", err);
+	db_set_patience(s->db, DB_PATIENCE_MS);
+	return ok;
+}
+
+bool store_open_at(
+	struct store *s, struct sys *sys, const struct store_place *place, struct err *err)
+{
+	*s = (struct store){.sys = sys};
+	if (!sys_make_dir(sys, place->data_dir, err))
+		return false;
+	s->batch = usage_batch_new();
+	if (s->batch == NULL)
+		return err_set(err, ERR_NO_MEMORY, NULL);
+	if (store_is_sqlite(place) ? open_sqlite(s, place->data_dir, err)
+				   : open_postgres(s, place->database, err))
+		return true;
+	store_close(s);
+	return false;
+}
+
+bool store_open(struct store *s, struct sys *sys, const char *data_dir, struct err *err)
+{
+	return store_open_at(s, sys, &(struct store_place){.data_dir = data_dir}, err);
 }
 
 static bool lock_file(const char *path, int fd, struct err *err)
@@ -147,14 +215,15 @@ bool store_lock(struct sys *sys, const char *data_dir, int *fd, struct err *err)
 	return true;
 }
 
-bool store_open_alone(struct store *s, struct sys *sys, const char *data_dir, struct err *err)
+bool store_open_alone(
+	struct store *s, struct sys *sys, const struct store_place *place, struct err *err)
 {
 	int fd;
 
 	*s = (struct store){.sys = sys};
-	if (!store_lock(sys, data_dir, &fd, err))
+	if (!store_lock(sys, place->data_dir, &fd, err))
 		return false;
-	if (!store_open(s, sys, data_dir, err)) {
+	if (!store_open_at(s, sys, place, err)) {
 		sys->close(sys, fd);
 		return false;
 	}

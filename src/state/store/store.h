@@ -37,7 +37,19 @@ struct store {
 	bool locked;
 };
 
+/*
+ * Where an installation keeps its things. `database`: NULL or "sqlite", a file in data_dir; else a
+ * connection string of PostgreSQL, a secret. Journals and the lock are in data_dir with both.
+ */
+struct store_place {
+	const char *data_dir, *database;
+};
+bool store_is_sqlite(const struct store_place *p);
+
 /* Makes data_dir (0700) and the database file (0600) when they are not there. */
+bool store_open_at(
+	struct store *s, struct sys *sys, const struct store_place *place, struct err *err);
+/* The same with SQLite. */
 bool store_open(struct store *s, struct sys *sys, const char *data_dir, struct err *err);
 void store_close(struct store *s);
 /*
@@ -47,8 +59,26 @@ void store_close(struct store *s);
  */
 bool store_lock(struct sys *sys, const char *data_dir, int *fd, struct err *err);
 /* Locks, then opens; store_close lets go of both. What a server does. */
-bool store_open_alone(struct store *s, struct sys *sys, const char *data_dir, struct err *err);
+bool store_open_alone(
+	struct store *s, struct sys *sys, const struct store_place *place, struct err *err);
 int store_schema_version(void); /* the newest this program knows */
+/* The database's; 0: there is none yet. Changes nothing. */
+bool store_version(
+	struct sys *sys, const struct store_place *place, int64_t *version, struct err *err);
+
+/*
+ * Backup: one file, SQLite's whatever the database is, of one moment; a server may run meanwhile.
+ * What its journals hold is in it too: `journals` is their folder.
+ */
+bool store_backup(struct store *s, const char *journals, const char *to, struct err *err);
+/*
+ * The database and journals as a backup has them, of this or an earlier version, once its pages,
+ * the audit chain and the sums hold. The caller has the lock. ERR_CONFLICT where there is data or a
+ * journal, unless `force`: then SQLite's file and the journals are set aside with the ending
+ * .replaced, and PostgreSQL's rows go.
+ */
+bool store_restore(struct sys *sys, const struct store_place *place, const char *journals,
+	const char *from, bool force, struct err *err);
 
 enum permission { PERMISSION_NONE, PERMISSION_READ, PERMISSION_WRITE };
 const char *permission_name(enum permission p);
@@ -362,6 +392,10 @@ bool usage_drop_minutes(
 bool usage_spent(struct store *s, int64_t from_ms,
 	bool (*each)(void *user, const struct id *key_id, const struct key_owners *o, int64_t nusd),
 	void *user, struct err *err);
+
+/* For this folder: opens a file as it is, and brings it to this version. */
+bool store_open_file(struct store *s, struct sys *sys, const char *path, struct err *err);
+#define STORE_DATABASE_NAME "sluice.db"
 
 /* For this folder: one final row; what store_commit writes; what store_rollback forgets. */
 struct usage_batch *usage_batch_new(void);

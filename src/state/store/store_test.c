@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
+#include "state/store/store_kit_test.h"
 #include "state/store/schema.h"
 
 struct box {
@@ -26,7 +27,7 @@ static int set_up(void **state)
 
 	snprintf(b->dir, sizeof(b->dir), "/tmp/store-test-XXXXXX");
 	assert_non_null(mkdtemp(b->dir));
-	assert_true(store_open(&b->store, &sys_real, b->dir, &err));
+	assert_true(kit_store_open(&b->store, &sys_real, b->dir, &err));
 	*state = b;
 	return 0;
 }
@@ -383,49 +384,97 @@ static void the_files_are_private_and_a_newer_schema_is_refused(void **state)
 	char path[128];
 
 	snprintf(path, sizeof(path), "%s/sluice.db", b->dir);
-	assert_int_equal(stat(path, &st), 0);
-	assert_int_equal(st.st_mode & 0777, 0600);
-	assert_true(store_open(&second, &sys_real, b->dir, &err));
+	if (kit_database() == NULL) {
+		assert_int_equal(stat(path, &st), 0);
+		assert_int_equal(st.st_mode & 0777, 0600);
+	}
+	assert_true(kit_store_open(&second, &sys_real, b->dir, &err));
 	store_close(&second);
-	assert_true(db_script(b->store.db, "PRAGMA user_version=99", &err));
-	assert_false(store_open(&second, &sys_real, b->dir, &err));
+	assert_true(db_set_version(b->store.db, 99, &err));
+	assert_false(kit_store_open(&second, &sys_real, b->dir, &err));
 	assert_int_equal(err.code, ERR_CONFIG);
+}
+
+/* The folder's database, closed and emptied. */
+static struct db *open_empty(struct box *b)
+{
+	char path[128], url[1024];
+	struct err err = {0};
+	struct db *d;
+
+	store_close(&b->store);
+	snprintf(path, sizeof(path), "%s/sluice.db", b->dir);
+	unlink(path);
+	if (kit_database() == NULL) {
+		d = db_open_sqlite(path, true, &err);
+	} else {
+		const char *schema = strstr(kit_place(b->dir, url).database, "%3D") + 3;
+		char sql[256];
+
+		d = db_open_postgres(url, &err);
+		snprintf(sql, sizeof(sql), "DROP SCHEMA %s CASCADE; CREATE SCHEMA %s", schema,
+			schema);
+		assert_true(db_script(d, sql, &err));
+	}
+	assert_non_null(d);
+	return d;
+}
+
+/* What the first version could hold. */
+static const char old_rows[] =
+	"INSERT INTO journal_mark VALUES ('1-0-0.journal', 77);"
+	"INSERT INTO key (id, public_id, sha256, name, manage, completions, created_ms, "
+	"expires_ms) VALUES (x'01020304050607080102030405060708', 'public', "
+	"x'0102030405060708010203040506070801020304050607080102030405060708', 'Ann''s', 1, 2, 5, "
+	"6);"
+	"INSERT INTO request (id, final, key_id, started_ms, duration_us, overhead_us, op, "
+	"model_asked, provider, model_served, status, attempts, stream, outcome, basis, "
+	"usage_present, input_uncached, cache_read, cache_write_5m, cache_write_1h, input_audio, "
+	"output, reasoning, output_audio, cost_nusd) VALUES "
+	"(x'0a', 1, x'01020304050607080102030405060708', 7200001, 1, 1, 'chat', 'm', 'p', 'm', "
+	"200, 1, 0, 'ok', 'provider_final', 1, 10, 0, 0, 0, 0, 4, 0, 0, 900),"
+	"(x'0b', 1, x'01020304050607080102030405060708', 7200002, 1, 1, 'chat', 'm', 'p', 'm', "
+	"502, 1, 0, 'ok', 'none', 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL);";
+
+static void check_old_rows(struct store *s)
+{
+	struct ledger_audit a;
+	struct key_row k = {0};
+	struct err err = {0};
+	int64_t bytes;
+
+	assert_true(journal_mark_get(s, SPAN("1-0-0.journal"), &bytes, &err));
+	assert_int_equal(bytes, 77);
+	assert_true(key_each(s, collect, &k, &err));
+	assert_string_equal(k.name, "Ann's");
+	assert_int_equal(k.expires_ms, 6);
+	assert_true(audit_ledger(s, &a, &err));
+	assert_int_equal(a.requests, 2);
+	assert_int_equal(a.cost_nusd, 900);
+	assert_int_equal(a.unpriced, 1);
+	assert_int_equal(a.wrong_sums + a.negative + a.groundless, 0);
 }
 
 /* A database as each earlier program left it is brought to this one's form; rows stay. */
 static void every_earlier_version_is_brought_up(void **state)
 {
 	struct box *b = *state;
-	struct key_row k = key_named("old", 1);
+	struct key_row k = key_named("new", 1);
 	struct err err = {0};
-	char path[128], text[64];
 
-	snprintf(path, sizeof(path), "%s/sluice.db", b->dir);
 	for (int from = 0; from <= store_schema_version(); from++) {
-		struct request_sum sum;
-		struct db *old;
+		struct db *old = open_empty(b);
 
-		store_close(&b->store);
-		unlink(path);
-		old = db_open_sqlite(path, true, &err);
-		assert_non_null(old);
-		for (int v = 1; v <= from; v++)
+		assert_true(db_set_version(old, 0, &err));
+		for (int v = 1; v <= from; v++) {
 			assert_true(db_script(old, store_schema(v).p, &err));
-		if (from > 0)
-			assert_true(db_script(old,
-				"INSERT INTO journal_mark VALUES ('1-0-0.journal', 77)", &err));
-		snprintf(text, sizeof(text), "PRAGMA user_version=%d", from);
-		assert_true(db_script(old, text, &err));
-		db_close(old);
-		assert_true(store_open(&b->store, &sys_real, b->dir, &err));
-		if (from > 0) {
-			int64_t bytes;
-
-			assert_true(
-				journal_mark_get(&b->store, SPAN("1-0-0.journal"), &bytes, &err));
-			assert_int_equal(bytes, 77);
+			assert_true(v > 1 || db_script(old, old_rows, &err));
 		}
-		assert_true(request_sum(&b->store, &sum, &err));
+		assert_true(db_set_version(old, from, &err));
+		db_close(old);
+		assert_true(kit_store_open(&b->store, &sys_real, b->dir, &err));
+		if (from > 0)
+			check_old_rows(&b->store);
 		assert_true(key_insert(&b->store, &k, &err));
 	}
 }
@@ -439,10 +488,11 @@ static void a_step_that_fails_leaves_the_version_before(void **state)
 	struct db *d;
 
 	/* The table is there, the version says that it is not: the first step cannot run. */
-	assert_true(db_script(b->store.db, "PRAGMA user_version=0; DROP TABLE journal_mark", &err));
-	assert_false(store_open(&second, &sys_real, b->dir, &err));
+	assert_true(db_set_version(b->store.db, 0, &err) &&
+		    db_script(b->store.db, "DROP TABLE journal_mark", &err));
+	assert_false(kit_store_open(&second, &sys_real, b->dir, &err));
 	snprintf(path, sizeof(path), "%s/sluice.db", b->dir);
-	assert_non_null(strstr(err.text, path));
+	assert_non_null(strstr(err.text, kit_database() == NULL ? path : "the database"));
 	assert_null(second.db);
 	d = b->store.db;
 	err = (struct err){0};
@@ -453,19 +503,16 @@ static void a_step_that_fails_leaves_the_version_before(void **state)
 static void many_may_open_an_empty_folder_at_once(void **state)
 {
 	struct box *b = *state;
-	char path[128];
 	pid_t children[6];
 
-	store_close(&b->store);
-	snprintf(path, sizeof(path), "%s/sluice.db", b->dir);
-	unlink(path);
+	db_close(open_empty(b));
 	for (int i = 0; i < 6; i++) {
 		children[i] = fork();
 		assert_true(children[i] >= 0);
 		if (children[i] == 0) {
 			struct store s;
 
-			_exit(store_open(&s, &sys_real, b->dir, NULL) ? 0 : 1);
+			_exit(kit_store_open(&s, &sys_real, b->dir, NULL) ? 0 : 1);
 		}
 	}
 	for (int i = 0; i < 6; i++) {
@@ -474,7 +521,7 @@ static void many_may_open_an_empty_folder_at_once(void **state)
 		waitpid(children[i], &status, 0);
 		assert_int_equal(status, 0);
 	}
-	assert_true(store_open(&b->store, &sys_real, b->dir, NULL));
+	assert_true(kit_store_open(&b->store, &sys_real, b->dir, NULL));
 }
 
 static void one_at_a_time_works_alone(void **state)
@@ -484,13 +531,16 @@ static void one_at_a_time_works_alone(void **state)
 	struct err err = {0};
 	int fd;
 
-	assert_true(store_open_alone(&first, &sys_real, b->dir, &err));
-	assert_false(store_open_alone(&second, &sys_real, b->dir, &err));
+	assert_true(store_open_alone(
+		&first, &sys_real, &(struct store_place){.data_dir = b->dir}, &err));
+	assert_false(store_open_alone(
+		&second, &sys_real, &(struct store_place){.data_dir = b->dir}, &err));
 	assert_int_equal(err.code, ERR_CONFLICT);
 	assert_non_null(strstr(err.text, b->dir));
 	assert_false(store_lock(&sys_real, b->dir, &fd, NULL));
 	store_close(&first);
-	assert_true(store_open_alone(&second, &sys_real, b->dir, &err));
+	assert_true(store_open_alone(
+		&second, &sys_real, &(struct store_place){.data_dir = b->dir}, &err));
 	store_close(&second);
 }
 

@@ -302,8 +302,7 @@ bool usage_group_read(struct span name, enum usage_group *out)
 static const char *const buckets[] = {[USAGE_HOURS] = "at_ms",
 	[USAGE_MINUTES] = "at_ms",
 	[USAGE_DAYS] = "at_ms / 86400000 * 86400000",
-	[USAGE_MONTHS] = "CAST(strftime('%s', at_ms / 1000, 'unixepoch', 'start of month') AS "
-			 "INTEGER) * 1000"};
+	[USAGE_MONTHS] = NULL /* as the driver has it */};
 
 struct each_sum {
 	bool (*each)(void *user, const struct usage_row *r);
@@ -358,10 +357,14 @@ static const char *source_of(const struct usage_query *q, int64_t day_ms, int64_
 
 /* Into an inner statement that sums, and an outer one that formats what is left of the rows. */
 static void write_query(
-	const struct usage_query *q, const char *from, const char *of, struct buf *b)
+	struct db *db, const struct usage_query *q, const char *from, const char *of, struct buf *b)
 {
-	bool whole_days = q->resolution == USAGE_DAYS && strcmp(from, "usage_day") == 0;
+	const char *bucket = buckets[q->resolution];
 
+	if (bucket == NULL)
+		bucket = db_month_of_at_ms(db);
+	if (q->resolution == USAGE_DAYS && strcmp(from, "usage_day") == 0)
+		bucket = "at_ms";
 	buf_append_cstr(b,
 		"SELECT b, n1, n2, n3, n4, n5, n, failed, input, cache_read, cache_write, "
 		"output, reasoning, cost, unpriced");
@@ -375,7 +378,7 @@ static void write_query(
 			else
 				buf_append_char(b, *c);
 	}
-	buf_printf(b, " FROM (SELECT %s AS b", whole_days ? "at_ms" : buckets[q->resolution]);
+	buf_printf(b, " FROM (SELECT %s AS b", bucket);
 	for (int kind = 1; kind <= 5; kind++)
 		buf_printf(
 			b, ", sum(CASE kind WHEN %d THEN requests ELSE 0 END) AS n%d", kind, kind);
@@ -386,7 +389,8 @@ static void write_query(
 	for (int i = 0; i < q->n_groups; i++)
 		buf_printf(b, ", %s AS g%d", groups[q->groups[i]].sql, i);
 	buf_printf(b,
-		" FROM %s AS sums WHERE (?3 IS NULL OR key_id = ?3) AND kind > 0 AND %s AND at_ms "
+		" FROM %s AS sums WHERE (CAST(?3 AS BLOB) IS NULL OR key_id = ?3) AND kind > 0 AND "
+		"%s AND at_ms "
 		">= ?1 AND at_ms < ?2 GROUP BY 1",
 		from, of);
 	for (int i = 0; i < q->n_groups; i++)
@@ -417,7 +421,7 @@ bool usage_each(struct store *s, const struct usage_query *q,
 
 	from = source_of(q, day_ms, end_ms);
 	buf_init(&sql, 16384);
-	write_query(q, from, of[all ? SCOPE_ORG : q->scope], &sql);
+	write_query(s->db, q, from, of[all ? SCOPE_ORG : q->scope], &sql);
 	ok = sql.failed
 		     ? err_set(err, ERR_NO_MEMORY, NULL)
 		     : db_run(s->db, sql.mem, v, from == days_and_edges ? 6 : 4, on_sum, &e, err);
