@@ -222,6 +222,13 @@ static bool start_state(struct process *p, struct err *err)
 	return p->ingest != NULL;
 }
 
+static bool check_database(const struct conf *c, struct err *err)
+{
+	const struct store_place place = {c->data_dir, c->database};
+
+	return store_is_sqlite(&place) || db_check_url(c->database, err);
+}
+
 static bool start(struct process *p, struct err *err)
 {
 	struct conf *conf = read_conf(p, err);
@@ -230,7 +237,8 @@ static bool start(struct process *p, struct err *err)
 
 	if (conf == NULL)
 		return false;
-	if (!open_log(p, conf, err) || !read_tls(conf, &p->tls, err)) {
+	if (!check_database(conf, err) || !open_log(p, conf, err) ||
+		!read_tls(conf, &p->tls, err)) {
 		conf_free(conf);
 		return false;
 	}

@@ -534,6 +534,23 @@ static void test_secrets_are_masked(void **state)
 	conf_free(c);
 }
 
+static void test_the_databases_address_is_masked(void **state)
+{
+	struct conf *c = read_ok("database: postgres://u:canary@host/db\n");
+	struct err err = {0};
+
+	assert_string_equal(c->database, "postgres://u:canary@host/db");
+	assert_shows(c, false, "database: \"postgres://***\"", true);
+	assert_shows(c, true, "canary", false);
+	conf_free(c);
+	c = read_ok("listen: 127.0.0.1:1\n");
+	assert_shows(c, false, "database: \"sqlite\"", true);
+	conf_free(c);
+	assert_null(conf_read(&sys_real, "f.yaml", SPAN("database: mysql://u:canary@h/d\n"), &err));
+	assert_int_equal(err.code, ERR_CONFIG);
+	assert_null(strstr(err.text, "canary"));
+}
+
 static void assert_shown_again(const char *text)
 {
 	struct buf first, second;
@@ -770,6 +787,7 @@ int main(void)
 		cmocka_unit_test(test_secret_files),
 		cmocka_unit_test(test_environment_beats_the_file),
 		cmocka_unit_test(test_secrets_are_masked),
+		cmocka_unit_test(test_the_databases_address_is_masked),
 		cmocka_unit_test(test_what_is_shown_reads_again),
 		cmocka_unit_test(test_policies),
 		cmocka_unit_test(test_template),

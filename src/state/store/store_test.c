@@ -362,6 +362,42 @@ static void sums_agree_and_old_minutes_go(void **state)
 	assert_int_equal(sum_from(&b->store, USAGE_DAYS, 20000 * day, 20004 * day), 96);
 }
 
+/* What a transaction added to the sums goes with it, and is not written by the next one. */
+static void a_rollback_takes_the_sums_back_too(void **state)
+{
+	struct box *b = *state;
+	struct request_row lost = a_request(1), kept = a_request(2);
+	struct ledger_audit a;
+	struct err err = {0};
+
+	assert_true(store_begin(&b->store, &err));
+	assert_true(request_put(&b->store, &lost, true, &err));
+	store_rollback(&b->store);
+	assert_true(store_begin(&b->store, &err));
+	assert_true(request_put(&b->store, &kept, true, &err));
+	assert_true(store_commit(&b->store, &err));
+	assert_true(audit_ledger(&b->store, &a, &err));
+	assert_int_equal(a.requests, 1);
+	assert_int_equal(a.wrong_sums, 0);
+}
+
+/* A statement that fails half-way through leaves nothing of its transaction, in either database. */
+static void a_failed_transaction_is_not_committed(void **state)
+{
+	struct box *b = *state;
+	struct key_row first = key_named("same", 1), second = key_named("same", 2);
+	struct err err = {0};
+	bool existed;
+
+	assert_true(store_begin(&b->store, &err));
+	assert_true(key_insert(&b->store, &first, &err));
+	assert_false(key_insert(&b->store, &second, &err));
+	assert_int_equal(err.code, ERR_CONFLICT);
+	store_rollback(&b->store);
+	assert_true(key_delete(&b->store, &first.id, &existed, NULL) && !existed);
+	assert_true(key_insert(&b->store, &first, NULL));
+}
+
 static void marks_are_kept(void **state)
 {
 	struct box *b = *state;
@@ -616,6 +652,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_price_is_kept_once, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(corrections_are_added_up, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(sums_agree_and_old_minutes_go, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			a_rollback_takes_the_sums_back_too, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			a_failed_transaction_is_not_committed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(marks_are_kept, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			the_files_are_private_and_a_newer_schema_is_refused, set_up, tear_down),
