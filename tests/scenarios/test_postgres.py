@@ -103,6 +103,18 @@ def test_a_database_that_is_killed_is_missed_by_changes_alone(on_postgres, serve
     assert len([line for line in gateway.lines() if line["event"] == "store_down"]) == 1
 
 
+def test_a_restart_between_two_changes_is_not_noticed(on_postgres, server):
+    """The connection of before is dead: a new one is made, and nobody is told to come again."""
+    admin = {"Authorization": f"Bearer {on_postgres.make_key('admin', '--manage', 'write')}"}
+    server.stop()
+    server.start()
+    made = on_postgres.post("/v1/manage/apikey", {"name": "after"}, headers=admin)
+    assert made.status_code == 201, made.text
+    server.stop()
+    server.start()
+    assert on_postgres.get("/v1/manage/apikey", headers=admin).status_code == 200
+
+
 def test_the_gateway_is_killed_while_the_database_is_away(on_postgres, server):
     """What waited in the journal is taken at the next start: nothing is lost, nothing doubled."""
     asks(on_postgres, 3)

@@ -223,6 +223,17 @@ static bool connect_now(struct postgres *p, struct err *err)
 	return false;
 }
 
+/* Between statements a server says nothing, but for its goodbye; the end stands behind that. */
+static bool has_gone(struct postgres *p)
+{
+	struct pollfd f = {.fd = PQsocket(p->conn), .events = POLLIN};
+
+	for (int i = 0; i < 8 && poll(&f, 1, 0) > 0; i++)
+		if (!PQconsumeInput(p->conn))
+			return true;
+	return PQstatus(p->conn) == CONNECTION_BAD;
+}
+
 /* A connection, the one that is there or a new one. */
 static bool be_connected(struct postgres *p, struct err *err)
 {
@@ -230,7 +241,8 @@ static bool be_connected(struct postgres *p, struct err *err)
 
 	if (p->in_transaction)
 		return !p->suspect || err_set(err, ERR_IO, "PostgreSQL: the connection is lost");
-	if (p->suspect || (p->conn != NULL && PQstatus(p->conn) == CONNECTION_BAD))
+	/* A server that said goodbye meanwhile is seen here, not by a statement that fails. */
+	if (p->suspect || (p->conn != NULL && has_gone(p)))
 		disconnect(p);
 	if (p->conn != NULL)
 		return true;
