@@ -162,8 +162,8 @@ def main():
         ("rules", lambda n: step_rules(n)),
         ("unit", lambda n: step_meson(n, "build-unit", 300)),
         ("unit-sanitized", lambda n: step_meson(n, "build-san", 400)),
-        ("scenarios", lambda n: step_pytest(n, "tests/scenarios", "build/sluice", 300)),
-        ("scenarios-sanitized", lambda n: step_pytest(n, "tests/scenarios", "build-san/sluice", 400)),
+        ("scenarios", lambda n: step_pytest(n, "tests/scenarios", "build/sluice", 540)),
+        ("scenarios-sanitized", lambda n: step_pytest(n, "tests/scenarios", "build-san/sluice", 720)),
         ("clients", lambda n: step_pytest(n, "tests/clients", "build/sluice", 200)),
     ]
     wanted = sys.argv[1:]

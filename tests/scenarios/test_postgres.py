@@ -32,6 +32,7 @@ def on_postgres(sim, server, make_gateway, monkeypatch):
     gateway.leaves_no(postgres.PASSWORD)
 
 
+@pytest.mark.skipif(kit.SANITIZED, reason="the driver runs under the sanitizers in the unit tests; these suites on PostgreSQL are run by the usual build")
 @pytest.mark.parametrize("files,which", [(["usage", "budget"], ""), (["manage", "govern"], "not every_route and not wrong_members")])
 def test_what_holds_on_sqlite_holds_there(files, which):
     """The scenarios of usage, limits, management and audit, on PostgreSQL."""
