@@ -178,8 +178,7 @@ static bool compile_provider(struct snapshot *s, const struct conf_provider *fro
 		.head_ms = or_else(from->head_ms, c->header_ms),
 		.idle_ms = or_else(from->idle_ms, c->stream_idle_ms),
 		.total_ms = or_else(from->total_ms, c->total_ms)};
-	p->bills_on_abort = from->bills_on_abort != NULL ? strcmp(from->bills_on_abort, "true") == 0
-							 : setup->type->bills_on_abort;
+	p->bills_on_abort = strcmp(from->bills_on_abort, "true") == 0;
 	p->unknown_outcome = read_unknown(from->unknown_outcome);
 	s->n_providers++;
 	return compile_login(s, from, p, tls, err) && compile_places(s, from, p, tls, err);

@@ -161,10 +161,8 @@ def test_what_was_held_at_a_kill_counts_as_spent(sim, make_gateway):
 
 
 def test_a_request_that_fails_gives_its_hold_back(sim, make_gateway):
-    """After errors, cuts and clients that leave nothing is held, at a provider that stops when it is cut."""
-    found = kit.providers(sim)
-    found["sim"]["bills_on_abort"] = "false"
-    gateway = world(sim, make_gateway, "gpt+status=500", "gpt+cut_events=2", "gpt+delay=5000", providers=found)
+    """After errors, cuts and clients that leave nothing is held."""
+    gateway = world(sim, make_gateway, "gpt+status=500", "gpt+cut_events=2", "gpt+delay=5000")
     key, headers = limited(gateway, "0.006")
     for _ in range(4):
         assert gateway.post("/v1/chat/completions", kit.chat("sim/gpt+status=500", max_tokens=1000), headers=headers).status_code == 500

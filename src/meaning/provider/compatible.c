@@ -262,8 +262,6 @@ const struct provider_type provider_llama_cpp = {.name = "llama.cpp",
 	.paths = embedding_paths,
 	.quirks = {CLASSIC, .top_k = true}};
 
-/* Of one we do not know nothing good is assumed: it may go on when its client hangs up. */
 const struct provider_type provider_compatible = {.name = "compatible",
 	.paths = media_paths,
-	.quirks = {.max_tokens = true, .no_developer = true, NOT_OPENAI},
-	.bills_on_abort = true};
+	.quirks = {.max_tokens = true, .no_developer = true, NOT_OPENAI}};

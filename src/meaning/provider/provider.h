@@ -80,9 +80,8 @@ struct provider_type {
 	struct llm_quirks quirks;
 	/* What depends on operation and model, on top of the row's. */
 	void (*adapt)(enum llm_op op, struct span model, struct llm_quirks *quirks);
-	bool embeds_base64;  /* knows encoding_format, as OpenAI does */
-	bool bills_on_abort; /* goes on generating (and billing) when the connection is closed */
-	bool scripted;       /* takes the client's x-sim field: the simulator */
+	bool embeds_base64; /* knows encoding_format, as OpenAI does */
+	bool scripted;      /* takes the client's x-sim field: the simulator */
 };
 
 /* NULL-terminated, for "did you mean". */

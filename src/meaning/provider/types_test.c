@@ -477,7 +477,6 @@ static void servers_of_ones_own(void **state)
 	}
 	provider_quirks(provider_type_find(SPAN("ollama")), LLM_OP_CHAT, SPAN("m"), &q);
 	assert_true(q.no_url_images);
-	assert_true(provider_type_find(SPAN("compatible"))->bills_on_abort);
 }
 
 /* Whoever is not asked for usage must give it unasked. */
