@@ -103,9 +103,9 @@ def test_without_a_bound_nothing_is_sent(sim, make_gateway):
 @pytest.mark.parametrize("k", [0, 1, 7, 40])
 def test_parallel_requests_are_admitted_exactly(sim, make_gateway, k):
     """L-01: requests at the same time against a budget for exactly K: K answered, the others 402, nothing above the limit."""
-    gateway = world(sim, make_gateway, "echo+delay=300", workers=2)
-    body = kit.chat("sim/echo+delay=300", "x" * 100, max_tokens=100)
-    text = sum(len(v) for v in ("sim/echo+delay=300", "user", "x" * 100))
+    gateway = world(sim, make_gateway, "echo+delay=1500", workers=2)
+    body = kit.chat("sim/echo+delay=1500", "x" * 100, max_tokens=100)
+    text = sum(len(v) for v in ("sim/echo+delay=1500", "user", "x" * 100))
     most = (text + 2048) * 1000 + 100 * 2000
     _, headers = limited(gateway, f"{(most * k + most // 2) / NANO:.9f}")
     with concurrent.futures.ThreadPoolExecutor(48) as pool:
